@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// abi.h: every byte that the server and its clients share in memory.
+//
+// A server creates two sealed memory files and hands their descriptors to each client:
+//
+//   the board   Board, then Board::geometry.blocks BlockVersions: time, slots, block versions
+//   the arena   raw bytes: the lanes, each a client's own ring of samples in its own format
+//
+// and beside them the descriptor of the device's ring (the kernel's PCM, or a third memory file).
+// The audio path uses nothing else: see docs/mixing.md for the protocol that runs over these words.
+//
+// Rules of this file: fixed-width fields only, offsets instead of pointers, no bool, enum, long,
+// bit-field or semaphore; one writer per 64-byte line; each field says who writes and who reads it.
+// A reader trusts nothing here beyond its own copy of the geometry taken at attach (core/validate.h).
+// Frame numbers are absolute: they start at 0 with the device's first frame and never wrap.
+
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+namespace ringmix::abi
+{
+
+inline constexpr std::uint64_t magic = 0x31584d474e495221; // "!RINGMX1", little endian
+inline constexpr std::uint32_t major_version = 1;          // differs: refuse
+inline constexpr std::uint32_t minor_version = 0;          // differs: fields were added at the end
+
+inline constexpr std::uint32_t max_slots = 64;    // the bits of Board::active
+inline constexpr std::uint32_t max_channels = 32; // of the device and of a client
+inline constexpr std::uint32_t block_frames = 64; // frames that share one version
+inline constexpr std::uint32_t max_blocks = 1u << 14;
+inline constexpr std::uint32_t sync_entries = 16;
+inline constexpr std::uint32_t unity_gain = 1u << 22; // gain is fixed point, 22 fractional bits
+inline constexpr std::uint8_t no_channel = 0xff;      // SlotConfig::map: silence
+
+// 64-bit words are aligned to 8 on 32-bit processors too, so that all agree on the layout.
+struct alignas(8) Word64 : std::atomic<std::uint64_t> {
+    using std::atomic<std::uint64_t>::atomic;
+    using std::atomic<std::uint64_t>::operator=;
+};
+struct alignas(4) Word32 : std::atomic<std::uint32_t> {
+    using std::atomic<std::uint32_t>::atomic;
+    using std::atomic<std::uint32_t>::operator=;
+};
+
+// Sample formats, of lanes and of the device. All little endian; the values are part of the ABI.
+inline constexpr std::uint32_t format_u8 = 1;
+inline constexpr std::uint32_t format_s16 = 2;
+inline constexpr std::uint32_t format_s24 = 3;   // 24 bits in the low bytes of 32
+inline constexpr std::uint32_t format_s24_3 = 4; // 24 bits in 3 bytes
+inline constexpr std::uint32_t format_s32 = 5;
+inline constexpr std::uint32_t format_float = 6;
+
+inline constexpr std::uint32_t device_kernel = 1;  // the ring is mapped from a PCM's descriptor
+inline constexpr std::uint32_t device_virtual = 2; // the ring is a memory file
+
+// Written by the server before `ready`; constant afterwards. Clients copy it once, at attach.
+struct Geometry {
+    std::uint32_t device_kind;    // device_kernel, device_virtual
+    std::uint32_t format;         // of the device's ring
+    std::uint32_t channels;       // 1 ... max_channels
+    std::uint32_t rate;           // Hz
+    std::uint32_t period_frames;  // between two interrupts of the device
+    std::uint32_t ring_frames;    // the device's ring
+    std::uint32_t margin_frames;  // safety margin: frames before now + margin cannot be changed
+    std::uint32_t reach_frames;   // frames up to published position + reach may be written
+    std::uint32_t blocks;         // ceil(ring_frames / block_frames), the BlockVersions behind Board
+    std::uint32_t latency_frames; // of the device beyond the ring (its FIFO), 0 if not known
+    std::uint32_t cycle_ns;       // the engine publishes time at least this often while anybody plays
+    std::uint32_t clip;           // 0 hard
+    std::uint64_t ring_bytes;     // ring_frames * bytes of a frame
+    std::uint64_t arena_bytes;
+    std::uint64_t boundary;           // hw_ptr of the kernel's PCM wraps here; 0 for the virtual device
+    std::uint8_t chmap[max_channels]; // ALSA channel position (SND_CHMAP_*) of each device channel
+};
+
+// Identity and life cycle of the board.
+struct alignas(64) Identity {
+    std::uint64_t magic;       // server, before ready
+    std::uint32_t major;       // server, before ready
+    std::uint32_t minor;       // server, before ready
+    std::uint64_t board_bytes; // server, before ready: Board and block versions
+    Word32 ready;              // server: 0 -> 1, stored last with release; clients load with acquire
+    std::uint32_t reserved;
+};
+
+// Words of the server's engine that every client reads.
+struct alignas(64) EngineWords {
+    Word64 active;     // bit i: slot i has a lane to mix. Server, release; posters, acquire
+    Word64 posting;    // frames that the engine works on (a packed extent, as Slot::posting)
+    Word64 generation; // bumped when the device was reset: all frame numbers before are void
+    std::uint64_t reserved[5];
+};
+
+// One timing snapshot. Written by the engine only; `sequence` is odd while it is being written.
+// Readers use SyncReader (core/sync_info.h): bounded tries, never blocked by a dead writer.
+struct alignas(64) SyncEntry {
+    Word64 sequence; // 2 * (number of this snapshot) when complete
+    Word64 frame;    // absolute frame of hw_ptr: all before it has been played and silenced
+    Word64 hw_ptr;   // the kernel's pointer at that frame (0 ... boundary - 1)
+    Word64 time_ns;  // CLOCK_MONOTONIC when the device was at `frame`
+    Word64 frame_ns; // duration of a frame, ns, 32 fractional bits
+    Word64 xruns;    // times that the device was found stopped, or a whole ring late
+    Word64 latency_frames;
+    Word64 generation;
+};
+
+struct alignas(64) SyncRing {
+    Word64 newest; // number of the newest complete snapshot, 0: none yet. Engine; release
+    std::uint64_t reserved[7];
+    SyncEntry entries[sync_entries]; // snapshot n lies in entries[n % sync_entries]
+};
+
+// What a client writes about its stream: its own line, nobody else writes it while it lives.
+// The server takes the line over when the client is dead.
+//
+// stream word: low 32 bits one of stream_*, high 32 bits a serial number, bumped at each start.
+//
+//   idle --prepare--> prepared --start--> running <--pause/resume--> paused
+//     ^                  |                   |  \--drain--> draining
+//     '----- drop -------'------ drop / end -'-----------------'
+inline constexpr std::uint32_t stream_idle = 0;
+inline constexpr std::uint32_t stream_prepared = 1;
+inline constexpr std::uint32_t stream_running = 2;
+inline constexpr std::uint32_t stream_paused = 3;
+inline constexpr std::uint32_t stream_draining = 4;
+inline constexpr std::uint32_t stream_xrun = 5;
+
+struct alignas(64) SlotStream {
+    Word64 range;    // packed extent of the valid absolute frames, 0 when empty: release / acquire
+    Word64 origin;   // absolute frame of the lane's cell 0: changed only while range is empty
+    Word64 posting;  // packed extent that the client is recombining now, 0 when idle
+    Word64 posted;   // frames before this one are in the device's ring; the engine posts the rest
+    Word64 stream;   // serial << 32 | state, see above
+    Word64 last_end; // end (absolute) of the stream before the present one
+    Word64 underruns;
+    Word64 late_frames; // frames that were written too late to be heard
+};
+
+// What the server writes about a slot. The client asks for changes over the socket.
+//
+//   free --connect--> claimed --configure--> active --unconfigure--> claimed
+//                                              |
+//     free <--lane gone-- retiring <--death----'
+inline constexpr std::uint32_t slot_free = 0;
+inline constexpr std::uint32_t slot_claimed = 1;
+inline constexpr std::uint32_t slot_active = 2;
+inline constexpr std::uint32_t slot_retiring = 3;
+
+struct alignas(64) SlotConfig {
+    Word32 state;       // slot_*
+    Word32 format;      // of the lane
+    Word32 channels;    // of the lane
+    Word32 gain;        // fixed point, unity_gain = 0 dB
+    Word64 lane_offset; // bytes into the arena
+    Word64 lane_frames; // cells of the lane; cell of frame f = (f - origin) mod lane_frames
+    Word64 fade_start;  // absolute frame at which a fade to silence begins
+    Word64 fade_frames; // its length, 0: no fade
+    std::uint64_t reserved[2];
+    Word64 map[max_channels / 8]; // byte d: the lane channel that device channel d plays, or no_channel
+    std::uint64_t reserved_map[4];
+};
+
+struct alignas(64) Slot {
+    SlotStream stream;
+    SlotConfig config;
+};
+
+// The turn count of one block of the ring: everybody who changes what the block should contain
+// bumps it before recombining; a change seen afterwards means: recombine again.
+struct alignas(64) BlockVersion {
+    Word32 version;
+    std::uint32_t reserved[15];
+};
+
+struct alignas(64) Board {
+    Identity identity;
+    alignas(64) Geometry geometry;
+    EngineWords engine;
+    SyncRing sync;
+    Slot slots[max_slots];
+    // BlockVersion versions[geometry.blocks] follow
+};
+
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
+static_assert(std::atomic<std::uint32_t>::is_always_lock_free);
+static_assert(sizeof(Word64) == 8 && alignof(Word64) == 8 && sizeof(Word32) == 4);
+static_assert(sizeof(Geometry) == 104 && offsetof(Geometry, ring_bytes) == 48 && offsetof(Geometry, chmap) == 72);
+static_assert(sizeof(Identity) == 64 && offsetof(Identity, ready) == 24);
+static_assert(sizeof(EngineWords) == 64 && offsetof(EngineWords, posting) == 8);
+static_assert(sizeof(SyncEntry) == 64 && offsetof(SyncEntry, generation) == 56);
+static_assert(sizeof(SyncRing) == 64 * (1 + sync_entries) && offsetof(SyncRing, entries) == 64);
+static_assert(sizeof(SlotStream) == 64 && offsetof(SlotStream, late_frames) == 56);
+static_assert(sizeof(SlotConfig) == 128 && offsetof(SlotConfig, lane_offset) == 16 && offsetof(SlotConfig, map) == 64);
+static_assert(sizeof(Slot) == 192 && offsetof(Slot, config) == 64);
+static_assert(sizeof(BlockVersion) == 64);
+static_assert(offsetof(Board, geometry) == 64 && offsetof(Board, engine) == 192);
+static_assert(offsetof(Board, sync) == 256 && offsetof(Board, slots) == 256 + 64 * 17);
+static_assert(sizeof(Board) == 256 + 64 * 17 + 192 * max_slots);
+static_assert(std::is_standard_layout_v<Board> && std::is_standard_layout_v<Slot>);
+
+} // namespace ringmix::abi

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// protocol.h: every message on the server's socket (Unix domain, SOCK_SEQPACKET).
+//
+// One packet is one message: a MessageHeader and the struct that its type names, nothing more and
+// nothing less. Strings are UTF-8, padded with zeros, always terminated. Fixed-width fields only.
+//
+//   client                                server
+//   Hello (role_player)             -->
+//                                   <--   Welcome + descriptors: board, arena, device (SCM_RIGHTS)
+//   Configure (at hw_params)        -->
+//                                   <--   Configured: the lane
+//   Release (at hw_free)            -->
+//                                   <--   Done
+//   close()                         -->   the slot is freed
+//
+//   Hello (role_tool)               -->
+//                                   <--   Welcome without descriptors, slot = no_slot
+//   AskStatus                       -->
+//                                   <--   Status
+//   AskClients                      -->
+//                                   <--   ClientInfo, one per client, then Done
+//
+// Each request is answered by the message shown or by Error. A server that closes without an
+// answer has died. Wrong sizes, unknown types and other major versions are answered by Error and
+// a closed connection. Adopt and its answer are reserved: a client of a dead server hands the
+// device's descriptor, the arena and the board to a new one, which goes on with the same stream.
+
+#pragma once
+
+#include "ringmix/abi.h"
+
+#include <cstdint>
+#include <type_traits>
+
+namespace ringmix::protocol
+{
+
+inline constexpr std::uint32_t magic = 0x584d4e52; // "RNMX"
+inline constexpr std::uint32_t major_version = 1;  // other major: refused with Error, EPROTO
+inline constexpr std::uint32_t minor_version = 0;
+inline constexpr std::uint32_t no_slot = 0xffffffff;
+inline constexpr std::uint32_t name_bytes = 64;
+inline constexpr std::uint32_t text_bytes = 256;
+inline constexpr std::uint32_t max_message_bytes = 1024;
+inline constexpr unsigned welcome_descriptors = 3; // board, arena, device, in this order
+
+// Message types; the values are part of the protocol.
+inline constexpr std::uint32_t type_hello = 1;
+inline constexpr std::uint32_t type_welcome = 2;
+inline constexpr std::uint32_t type_configure = 3;
+inline constexpr std::uint32_t type_configured = 4;
+inline constexpr std::uint32_t type_release = 5;
+inline constexpr std::uint32_t type_done = 6;
+inline constexpr std::uint32_t type_error = 7;
+inline constexpr std::uint32_t type_ask_status = 8;
+inline constexpr std::uint32_t type_status = 9;
+inline constexpr std::uint32_t type_ask_clients = 10;
+inline constexpr std::uint32_t type_client_info = 11;
+inline constexpr std::uint32_t type_adopt = 12; // reserved for descriptors handed to a new server
+
+inline constexpr std::uint32_t role_player = 1;
+inline constexpr std::uint32_t role_tool = 2;
+
+struct MessageHeader {
+    std::uint32_t magic;
+    std::uint16_t major;
+    std::uint16_t minor;
+    std::uint32_t type;
+    std::uint32_t bytes; // of the whole packet, header included
+};
+
+struct Hello {
+    static constexpr std::uint32_t type = type_hello;
+    MessageHeader header;
+    std::uint32_t role;
+    std::uint32_t pid;  // as the client sees itself; the socket's credentials win where they know
+    std::uint32_t gain; // fixed point, abi::unity_gain = 0 dB
+    std::uint32_t reserved;
+    char name[name_bytes];
+};
+
+struct Welcome {
+    static constexpr std::uint32_t type = type_welcome;
+    MessageHeader header;
+    std::uint32_t slot;
+    std::uint32_t abi_major;
+    std::uint32_t abi_minor;
+    std::uint32_t server_pid;
+    std::uint64_t board_bytes;
+};
+
+// Asks for a lane. The stream must be idle; an old lane of the slot is given back first.
+struct Configure {
+    static constexpr std::uint32_t type = type_configure;
+    MessageHeader header;
+    std::uint32_t format; // abi::format_*
+    std::uint32_t channels;
+    std::uint64_t lane_frames;
+    std::uint8_t map[abi::max_channels]; // byte d: lane channel for device channel d, or no_channel
+};
+
+struct Configured {
+    static constexpr std::uint32_t type = type_configured;
+    MessageHeader header;
+    std::uint64_t lane_offset;
+    std::uint64_t lane_frames;
+};
+
+struct Release { // gives the lane back
+    static constexpr std::uint32_t type = type_release;
+    MessageHeader header;
+};
+
+struct Done {
+    static constexpr std::uint32_t type = type_done;
+    MessageHeader header;
+    std::uint32_t count; // of ClientInfo sent before it
+    std::uint32_t reserved;
+};
+
+struct Error {
+    static constexpr std::uint32_t type = type_error;
+    MessageHeader header;
+    std::int32_t error; // a positive errno, Linux's x86 numbers
+    std::uint32_t reserved;
+    char text[text_bytes]; // what failed, why, what to do
+};
+
+struct AskStatus {
+    static constexpr std::uint32_t type = type_ask_status;
+    MessageHeader header;
+};
+
+struct Status {
+    static constexpr std::uint32_t type = type_status;
+    MessageHeader header;
+    char device[text_bytes];
+    char state[name_bytes];  // "running", "closed" (idle), "failed"
+    char output[text_bytes]; // what --output does, in words; empty without --output
+    std::uint32_t format;
+    std::uint32_t rate;
+    std::uint32_t channels;
+    std::uint32_t period_frames;
+    std::uint32_t ring_frames;
+    std::uint32_t margin_frames;
+    std::uint32_t reach_frames;
+    std::uint32_t clients;
+    std::uint32_t server_pid;
+    std::uint32_t reserved;
+    std::uint64_t frames_played;
+    std::uint64_t xruns;
+    std::uint64_t output_frames;      // written to --output
+    std::uint64_t output_lost_frames; // that --output could not take
+    std::uint64_t arena_bytes;
+    std::uint64_t arena_used_bytes;
+    std::uint64_t repairs; // blocks recombined for a stopped or dead client
+};
+
+struct AskClients {
+    static constexpr std::uint32_t type = type_ask_clients;
+    MessageHeader header;
+};
+
+struct ClientInfo {
+    static constexpr std::uint32_t type = type_client_info;
+    MessageHeader header;
+    std::uint32_t id; // its slot
+    std::uint32_t pid;
+    std::uint32_t uid;
+    std::uint32_t state; // abi::stream_*
+    std::uint32_t format;
+    std::uint32_t rate;
+    std::uint32_t channels;
+    std::uint32_t muted;
+    std::uint32_t gain;       // fixed point
+    std::uint32_t slot_state; // abi::slot_*
+    std::uint64_t queued_frames;
+    std::uint64_t lane_frames;
+    std::uint64_t underruns;
+    std::uint64_t late_frames;
+    char name[name_bytes];
+};
+
+static_assert(sizeof(MessageHeader) == 16);
+static_assert(sizeof(Hello) == 96 && offsetof(Hello, name) == 32);
+static_assert(sizeof(Welcome) == 40 && offsetof(Welcome, board_bytes) == 32);
+static_assert(sizeof(Configure) == 64 && offsetof(Configure, lane_frames) == 24);
+static_assert(sizeof(Configured) == 32 && sizeof(Release) == 16 && sizeof(Done) == 24);
+static_assert(sizeof(Error) == 280 && offsetof(Error, text) == 24);
+static_assert(sizeof(Status) == 16 + 576 + 40 + 56 && offsetof(Status, frames_played) == 632);
+static_assert(sizeof(ClientInfo) == 152 && offsetof(ClientInfo, queued_frames) == 56);
+static_assert(sizeof(Status) <= max_message_bytes);
+static_assert(std::is_trivially_copyable_v<Hello> && std::is_trivially_copyable_v<Status>);
+
+} // namespace ringmix::protocol

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+#include "core/channel_map.h"
+
+namespace ringmix::core
+{
+
+namespace
+{
+// Of ALSA's enum snd_pcm_chmap_position.
+constexpr std::uint8_t unknown = 0, mono = 2, front_left = 3, front_right = 4;
+constexpr std::uint8_t standard[] = {3, 4, 5, 6, 7, 8, 9, 10}; // FL FR RL RR FC LFE SL SR
+
+ChannelMap mono_map(std::span<const std::uint8_t> positions) noexcept
+{
+    ChannelMap map;
+    map.fill(abi::no_channel);
+    bool heard = false;
+    for (std::size_t d = 0; d < positions.size(); d++)
+        if (positions[d] == mono || positions[d] == front_left || positions[d] == front_right) {
+            map[d] = 0;
+            heard = true;
+        }
+    if (!heard)
+        for (std::size_t d = 0; d < positions.size() && d < 2; d++)
+            map[d] = 0;
+    return map;
+}
+} // namespace
+
+std::uint8_t standard_position(std::uint32_t channel, std::uint32_t channels) noexcept
+{
+    if (channels == 1)
+        return mono;
+    return channel < sizeof standard ? standard[channel] : unknown;
+}
+
+ChannelMap default_map(std::uint32_t client_channels, std::span<const std::uint8_t> device_positions) noexcept
+{
+    if (client_channels == 1)
+        return mono_map(device_positions);
+
+    ChannelMap map;
+    map.fill(abi::no_channel);
+    std::uint32_t found = 0;
+    for (std::size_t d = 0; d < device_positions.size(); d++)
+        for (std::uint32_t c = 0; c < client_channels; c++)
+            if (device_positions[d] != unknown && device_positions[d] == standard_position(c, client_channels)) {
+                map[d] = static_cast<std::uint8_t>(c);
+                found++;
+                break;
+            }
+    if (found == client_channels)
+        return map;
+
+    map.fill(abi::no_channel);
+    for (std::size_t d = 0; d < device_positions.size() && d < client_channels; d++)
+        map[d] = static_cast<std::uint8_t>(d);
+    return map;
+}
+
+bool explicit_map(std::span<const std::uint32_t> targets, std::uint32_t device_channels, ChannelMap& map) noexcept
+{
+    map.fill(abi::no_channel);
+    for (std::size_t c = 0; c < targets.size(); c++) {
+        if (targets[c] >= device_channels || targets[c] >= abi::max_channels || map[targets[c]] != abi::no_channel)
+            return false;
+        map[targets[c]] = static_cast<std::uint8_t>(c);
+    }
+    return true;
+}
+
+} // namespace ringmix::core

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// mix.h: the arithmetic of mixing. Pure functions on arrays: no allocation, noexcept, any thread.
+//
+// Sums are integers, so that neither the order of the lanes nor the instruction set ever shows:
+//
+//   narrow  int32, 24-bit scale (full scale = 2^23): U8, S16, S24 and S24_3 lanes at unity gain;
+//           64 lanes need 30 bits
+//   wide    int64, 32-bit scale with 22 fractional bits (full scale = 2^53): S32 and FLOAT lanes,
+//           and any lane with a gain or in a fade; 64 lanes at +12 dB need 62 bits
+//
+// `finalize` adds both, rounds once (half up) to the device's format and saturates. FLOAT is
+// rounded (half up) and clamped to 32 bits once; NaN is silence.
+//
+// These functions read lanes that other processes may be writing at the same moment: the result of
+// such a race is garbage in that sample and is recombined by whoever sees the block's version move.
+// This file's implementation is the one place where such plain racing reads happen.
+
+#pragma once
+
+#include "ringmix/abi.h"
+
+#include <cstddef>
+#include <cstdint>
+
+namespace ringmix::core
+{
+
+// Where the samples of a lane go.
+struct LaneShape {
+    std::uint32_t format;    // abi::format_*
+    std::uint32_t channels;  // samples in a frame of the lane
+    std::uint32_t sums;      // samples in a frame of the sum (the device's channels)
+    const std::uint8_t* map; // for each of the `sums` channels: lane channel or abi::no_channel;
+                             // an index >= channels counts as no_channel
+};
+
+// True if a lane of this format at unity gain fits the narrow sum.
+constexpr bool narrow_format(std::uint32_t format) noexcept
+{
+    return format >= abi::format_u8 && format <= abi::format_s24_3;
+}
+
+// narrow[i * sums + d] += sample(i, map[d]), for `frames` frames at `lane` (any alignment).
+void accumulate_narrow(std::int32_t* narrow, const std::byte* lane, std::size_t frames,
+                       const LaneShape& shape) noexcept;
+
+// A fixed-point gain with an optional linear fade to silence:
+// gain(i) = value                                        before the fade
+//         = floor(value * (fade_left - i) / fade_frames) while it lasts
+//         = 0                                            after it
+// where i counts frames from the first frame accumulated and fade_left is the distance from that
+// frame to the end of the fade (<= 0: silence; > fade_frames: not begun yet).
+struct Gain {
+    std::uint32_t value = abi::unity_gain;
+    std::uint64_t fade_frames = 0; // 0: no fade
+    std::int64_t fade_left = 0;
+};
+
+// wide[i * sums + d] += sample32(i, map[d]) * gain(i).
+void accumulate_wide(std::int64_t* wide, const std::byte* lane, std::size_t frames, const LaneShape& shape,
+                     const Gain& gain) noexcept;
+
+// Writes `samples` samples in device format `format` to `out` (any alignment; only ever written,
+// never read). `wide` may be null: nothing wide was summed.
+void finalize(std::byte* out, std::uint32_t format, const std::int32_t* narrow, const std::int64_t* wide,
+              std::size_t samples) noexcept;
+
+} // namespace ringmix::core

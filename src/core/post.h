@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// post.h: the mixing protocol: how a process that has changed a lane brings the device's ring up to
+// date, without a lock and without waiting for anybody. docs/mixing.md explains why it is right.
+//
+// Lanes are the truth; the device's ring is a cache of their sum. Bringing a block of the ring up
+// to date means to *recombine* it: sum all lanes that have frames there, and store. That is a pure
+// function of the lanes, so anybody may do it, twice, late, or for somebody else.
+//
+//   publish the change in the slot's range
+//   mark the frames in `posting`; bump the versions of their blocks; full fence
+//   recombine; full fence
+//   a version moved meanwhile, or playback overtook a store: recombine again
+//   clear `posting`
+//
+// All functions are noexcept, allocate nothing, make no system call, and take a bounded number of
+// steps even if other processes write nonsense into the shared memory.
+
+#pragma once
+
+#include "core/frames.h"
+#include "core/validate.h"
+
+#include <array>
+#include <cstdint>
+
+namespace ringmix::core
+{
+
+// Where playback is, as a poster sees it (wait-free).
+struct Playhead {
+    struct At {
+        std::uint64_t published; // frames before it are played and silenced, their places free for the next turn
+        std::uint64_t now;       // extrapolated: frames before it are probably played, and not to be changed
+    };
+    At (*read)(const void* context) noexcept;
+    const void* context;
+    At operator()() const noexcept { return read(context); }
+};
+
+// Sums all active lanes over `frames` frames from absolute frame `from`, which must lie in one block,
+// and stores the result in the ring. Pure in the sense above; takes no part in the protocol.
+void recombine(const BoardView& view, std::uint64_t from, std::uint32_t frames) noexcept;
+
+// One process' (thread's) hand in the protocol. Not shared between threads.
+class Poster
+{
+public:
+    // `posting` is the word in which this poster shows what it works on; it alone writes it.
+    Poster(const BoardView& view, abi::Word64& posting, Playhead playhead) noexcept
+        : view_(&view), posting_(&posting), playhead_(playhead)
+    {
+    }
+
+    // Brings the ring up to date over `frames` (at most one ring is done, the earliest part).
+    void post(Extent frames) noexcept;
+
+    // Looks at everybody's `posting`; what has not moved since the last call may belong to a poster
+    // that was stopped or killed: recombines that. Call at wake-ups, some ms apart. Returns the
+    // number of posting words repaired.
+    unsigned repair() noexcept;
+
+private:
+    struct Piece {
+        std::uint64_t from;
+        std::uint32_t frames;
+        std::uint32_t block;
+        std::uint32_t seen;
+    };
+    static constexpr unsigned batch_blocks = 4;
+
+    Piece piece_at(Extent frames) const noexcept;
+    void settle(const Piece& piece) noexcept;
+    bool repair_word(const abi::Word64& posting, std::uint64_t& last) noexcept;
+
+    const BoardView* view_;
+    abi::Word64* posting_;
+    Playhead playhead_;
+    std::array<std::uint64_t, abi::max_slots + 1> last_postings_{};
+};
+
+} // namespace ringmix::core

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+#include "core/sync_info.h"
+
+namespace ringmix::core
+{
+
+namespace
+{
+constexpr auto relaxed = std::memory_order_relaxed;
+constexpr auto acquire = std::memory_order_acquire;
+constexpr auto release = std::memory_order_release;
+constexpr int read_tries = 8;
+
+bool read_entry(const abi::SyncEntry& entry, std::uint64_t number, SyncSnapshot& out) noexcept
+{
+    if (entry.sequence.load(acquire) != 2 * number)
+        return false;
+    out.frame = entry.frame.load(relaxed);
+    out.hw_ptr = entry.hw_ptr.load(relaxed);
+    out.time_ns = static_cast<std::int64_t>(entry.time_ns.load(relaxed));
+    out.frame_ns = entry.frame_ns.load(relaxed);
+    out.xruns = entry.xruns.load(relaxed);
+    out.latency_frames = entry.latency_frames.load(relaxed);
+    out.generation = entry.generation.load(relaxed);
+    std::atomic_thread_fence(acquire);
+    return entry.sequence.load(relaxed) == 2 * number && out.frame_ns != 0;
+}
+} // namespace
+
+void publish(abi::SyncRing& ring, const SyncSnapshot& snapshot) noexcept
+{
+    const std::uint64_t number = ring.newest.load(relaxed) + 1;
+    abi::SyncEntry& entry = ring.entries[number % abi::sync_entries];
+    entry.sequence.store(2 * number - 1, relaxed);
+    std::atomic_thread_fence(release);
+    entry.frame.store(snapshot.frame, relaxed);
+    entry.hw_ptr.store(snapshot.hw_ptr, relaxed);
+    entry.time_ns.store(static_cast<std::uint64_t>(snapshot.time_ns), relaxed);
+    entry.frame_ns.store(snapshot.frame_ns, relaxed);
+    entry.xruns.store(snapshot.xruns, relaxed);
+    entry.latency_frames.store(snapshot.latency_frames, relaxed);
+    entry.generation.store(snapshot.generation, relaxed);
+    entry.sequence.store(2 * number, release);
+    ring.newest.store(number, release);
+}
+
+bool read_newest(const abi::SyncRing& ring, SyncSnapshot& snapshot) noexcept
+{
+    for (int i = 0; i < read_tries; i++) {
+        const std::uint64_t number = ring.newest.load(acquire);
+        if (number == 0)
+            return false;
+        SyncSnapshot read;
+        if (read_entry(ring.entries[number % abi::sync_entries], number, read)) {
+            snapshot = read;
+            return true;
+        }
+    }
+    return false;
+}
+
+std::uint64_t frame_at(const SyncSnapshot& snapshot, std::int64_t time_ns) noexcept
+{
+    if (time_ns <= snapshot.time_ns || snapshot.frame_ns == 0)
+        return snapshot.frame;
+    // 2^31 ns at a time: as a 32.32 number that is 2^63, which fits.
+    const std::uint64_t elapsed = static_cast<std::uint64_t>(time_ns) - static_cast<std::uint64_t>(snapshot.time_ns);
+    const std::uint64_t whole = elapsed >> 31;
+    const std::uint64_t rest = elapsed & ((std::uint64_t{1} << 31) - 1);
+    return snapshot.frame + whole * ((std::uint64_t{1} << 63) / snapshot.frame_ns) + (rest << 32) / snapshot.frame_ns;
+}
+
+std::int64_t time_of(const SyncSnapshot& snapshot, std::uint64_t frame) noexcept
+{
+    if (frame <= snapshot.frame)
+        return snapshot.time_ns;
+    const std::uint64_t frames = frame - snapshot.frame;
+    const std::uint64_t fraction = frames * (snapshot.frame_ns & 0xffffffff);
+    const std::uint64_t ns = frames * (snapshot.frame_ns >> 32) + (fraction >> 32) + 1;
+    return static_cast<std::int64_t>(static_cast<std::uint64_t>(snapshot.time_ns) + ns);
+}
+
+} // namespace ringmix::core

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+#include "sys/memory.h"
+
+#include <cerrno>
+#include <fcntl.h>
+#include <string>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <system_error>
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U // Linux 6.3
+#endif
+
+namespace ringmix::sys
+{
+namespace
+{
+
+// References, so that errno is read before any text is put together.
+template <class... Parts> [[noreturn]] void fail(int error, const Parts&... parts)
+{
+    throw std::system_error(error, std::generic_category(), (std::string() + ... + parts));
+}
+
+int create_memory_file(const char* name) noexcept
+{
+    // Newer kernels complain about (or are told to refuse) memory files that could be executed;
+    // older ones do not know the flag.
+    const int fd = ::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
+    return fd >= 0 || errno != EINVAL ? fd : ::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+}
+
+} // namespace
+
+Mapping::Mapping(Mapping&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0))
+{
+}
+
+Mapping& Mapping::operator=(Mapping&& other) noexcept
+{
+    if (this != &other) {
+        if (data_)
+            ::munmap(data_, size_);
+        data_ = std::exchange(other.data_, nullptr);
+        size_ = std::exchange(other.size_, 0);
+    }
+    return *this;
+}
+
+Mapping::~Mapping()
+{
+    if (data_)
+        ::munmap(data_, size_);
+}
+
+Mapping Mapping::shared(int fd, std::size_t bytes, std::uint64_t offset, bool writable, const char* what)
+{
+    const int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
+    void* data = ::mmap(nullptr, bytes, protection, MAP_SHARED, fd, static_cast<off_t>(offset));
+    if (data == MAP_FAILED)
+        fail(errno, "mmap ", what);
+    return {static_cast<std::byte*>(data), bytes};
+}
+
+Mapping Mapping::wiped_on_fork()
+{
+    const auto bytes = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+    void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (data == MAP_FAILED)
+        fail(errno, "mmap a page");
+    Mapping page(static_cast<std::byte*>(data), bytes);
+    if (::madvise(data, bytes, MADV_WIPEONFORK) < 0)
+        fail(errno, "madvise MADV_WIPEONFORK (needs Linux 4.14)");
+    return page;
+}
+
+Descriptor make_sealed_memory(const char* name, std::size_t bytes)
+{
+    Descriptor memory(create_memory_file(name));
+    if (!memory)
+        fail(errno, "memfd_create ", name);
+    if (::ftruncate(memory.get(), static_cast<off_t>(bytes)) < 0)
+        fail(errno, "ftruncate ", name, " to ", std::to_string(bytes), " bytes");
+    if (::fcntl(memory.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+        fail(errno, "seal ", name);
+    return memory;
+}
+
+void require_sealed_memory(int fd, std::size_t bytes, const char* what)
+{
+    // Files that cannot be sealed at all answer EINVAL.
+    const int seals = ::fcntl(fd, F_GET_SEALS);
+    if (seals < 0 || !(seals & F_SEAL_SHRINK))
+        fail(EPROTO, what, ": not a memory file sealed against shrinking");
+    struct stat status;
+    if (::fstat(fd, &status) < 0)
+        fail(errno, "fstat ", what);
+    if (status.st_size < 0 || static_cast<std::uint64_t>(status.st_size) < bytes)
+        fail(EPROTO, what, ": ", std::to_string(status.st_size), " bytes where ", std::to_string(bytes), " are needed");
+}
+
+} // namespace ringmix::sys

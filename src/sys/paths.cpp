@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+#include "sys/paths.h"
+
+#include <cstdlib>
+#include <string_view>
+#include <unistd.h>
+
+namespace ringmix::sys
+{
+namespace
+{
+
+constexpr std::size_t max_name_length = 64;
+
+// Empty if not set, or not to be believed (set-user-ID programs).
+std::string environment(const char* variable)
+{
+    const char* value = ::secure_getenv(variable);
+    return value ? value : "";
+}
+
+std::string in_directory(const std::string& directory, const std::string& name)
+{
+    return directory + "/ringmix/" + name + ".sock";
+}
+
+std::string system_path(const std::string& name) { return in_directory("/run", name); }
+
+// Empty where there is no such directory. The XDG specification has relative ones ignored.
+std::string user_path(const std::string& name)
+{
+    const std::string directory = environment("XDG_RUNTIME_DIR");
+    return directory.starts_with('/') ? in_directory(directory, name) : "";
+}
+
+} // namespace
+
+bool valid_instance_name(const std::string& name) noexcept
+{
+    // Spelled out, not isalnum(): the answer must not depend on the host program's locale.
+    constexpr std::string_view allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+    return !name.empty() && name.size() <= max_name_length && name.front() != '.' &&
+           name.find_first_not_of(allowed) == std::string::npos;
+}
+
+std::string server_socket_path(const std::string& name)
+{
+    if (std::string path = environment("RINGMIX_SOCKET"); !path.empty())
+        return path;
+    // Root serves the whole system, even where su or sudo left a user's XDG_RUNTIME_DIR behind.
+    std::string path = ::geteuid() == 0 ? "" : user_path(name);
+    return path.empty() ? system_path(name) : path;
+}
+
+std::vector<std::string> client_socket_paths(const std::string& name)
+{
+    if (std::string path = environment("RINGMIX_SOCKET"); !path.empty())
+        return {path};
+    std::vector<std::string> paths;
+    if (std::string path = user_path(name); !path.empty())
+        paths.push_back(std::move(path));
+    paths.push_back(system_path(name));
+    return paths;
+}
+
+} // namespace ringmix::sys

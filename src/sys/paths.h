@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// paths.h: where an instance's socket lies. The same rules for server, plugin and tool.
+
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace ringmix::sys
+{
+
+// True if `name` can be an instance name: 1 to 64 of [A-Za-z0-9._-], not starting with a dot.
+bool valid_instance_name(const std::string& name) noexcept;
+
+// Where the server of instance `name` listens when no --socket is given: $RINGMIX_SOCKET, else
+// $XDG_RUNTIME_DIR/ringmix/NAME.sock; as root or without XDG_RUNTIME_DIR /run/ringmix/NAME.sock.
+std::string server_socket_path(const std::string& name);
+
+// The paths that a client tries in turn: $RINGMIX_SOCKET alone if set, else the user's, then the
+// system's. Environment is ignored in set-user-ID programs (secure_getenv).
+std::vector<std::string> client_socket_paths(const std::string& name);
+
+} // namespace ringmix::sys

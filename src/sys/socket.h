@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// socket.h: Unix sockets that carry packets and descriptors (SOCK_SEQPACKET, SCM_RIGHTS).
+//
+// Control paths only. connect/listen/send throw std::system_error naming the path or the call.
+
+#pragma once
+
+// With -Isrc this file also answers to <sys/socket.h>: whoever means the C library's gets it as well.
+#include_next <sys/socket.h>
+
+#include "sys/descriptor.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <sys/types.h>
+#include <vector>
+
+namespace ringmix::sys
+{
+
+inline constexpr std::size_t max_passed_descriptors = 8;
+
+// Connects to the socket at `path`. Throws: ENAMETOOLONG for a path that does not fit sun_path,
+// else what connect() said (ENOENT, ECONNREFUSED: nobody listens). Close-on-exec.
+Descriptor connect_to(const std::string& path);
+
+// A listening socket at `path` with mode `mode` (e.g. 0600), close-on-exec, non-blocking. Missing
+// parent directories are made with 0700. A socket file that nobody answers is replaced; one that
+// is answered, or a file that is no socket, is an error (EADDRINUSE / EEXIST).
+Descriptor listen_at(const std::string& path, mode_t mode);
+
+// Takes one waiting connection (close-on-exec); an empty Descriptor if there is none any more.
+Descriptor accept_from(int listener);
+
+// Sends one packet, with descriptors if there are any. Never raises SIGPIPE. `wait`: block until
+// it fits; otherwise a full socket is an error (EAGAIN).
+void send_packet(int socket, std::span<const std::byte> packet, std::span<const int> descriptors = {},
+                 bool wait = true);
+
+// One received packet. size 0: the peer has closed (end of file).
+struct Packet {
+    std::size_t bytes = 0;               // received into the caller's buffer
+    bool truncated = false;              // the packet or its descriptors did not fit
+    bool nothing = false;                // non-blocking and none there (EAGAIN), or the time was up
+    std::vector<Descriptor> descriptors; // close-on-exec
+};
+
+// Receives one packet into `buffer`; waits at most `timeout_ms` (-1: for ever, 0: not at all).
+// Throws std::system_error on errors other than EAGAIN; ECONNRESET counts as end of file.
+Packet receive_packet(int socket, std::span<std::byte> buffer, int timeout_ms);
+
+// True when the peer of `socket` has closed. Never blocks, takes nothing, does not throw.
+bool peer_closed(int socket) noexcept;
+
+struct PeerCredentials {
+    pid_t pid; // 0: not known (other pid namespace)
+    uid_t uid;
+    gid_t gid;
+};
+PeerCredentials peer_credentials(int socket);
+
+} // namespace ringmix::sys

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+#include "sys/memory.h"
+
+#include "support.h"
+
+#include <algorithm>
+#include <doctest/doctest.h>
+#include <sys/mman.h>
+
+using namespace ringmix::sys;
+using namespace ringmix::test;
+
+namespace
+{
+
+constexpr std::size_t size = 3 * 4096 + 100;
+
+} // namespace
+
+TEST_CASE("sealed memory is zero, shared and close-on-exec")
+{
+    const Descriptor memory = make_sealed_memory("test", size);
+    CHECK(closes_on_exec(memory.get()));
+    const Mapping writer = Mapping::shared(memory.get(), size, 0, true, "test");
+    const Mapping reader = Mapping::shared(memory.get(), size, 0, false, "test");
+    REQUIRE(writer);
+    CHECK(reader.size() == size);
+    CHECK(std::all_of(reader.data(), reader.data() + size, [](std::byte b) { return b == std::byte{0}; }));
+    writer.data()[size - 1] = std::byte{42};
+    CHECK(reader.data()[size - 1] == std::byte{42});
+}
+
+TEST_CASE("sealed memory can neither shrink, grow nor be unsealed")
+{
+    const Descriptor memory = make_sealed_memory("test", size);
+    CHECK(::ftruncate(memory.get(), 0) < 0);
+    CHECK(errno == EPERM);
+    CHECK(::ftruncate(memory.get(), 2 * size) < 0);
+    CHECK(errno == EPERM);
+    CHECK(::fcntl(memory.get(), F_ADD_SEALS, F_SEAL_WRITE) < 0);
+    CHECK(errno == EPERM);
+}
+
+TEST_CASE("sealed memory of enough bytes is accepted")
+{
+    const Descriptor memory = make_sealed_memory("test", size);
+    CHECK_NOTHROW(require_sealed_memory(memory.get(), size, "the board"));
+    CHECK_NOTHROW(require_sealed_memory(memory.get(), 0, "the board"));
+}
+
+TEST_CASE("memory that is too small is rejected by name")
+{
+    const Descriptor memory = make_sealed_memory("test", size);
+    const auto error = error_of([&] { require_sealed_memory(memory.get(), size + 1, "the board"); });
+    CHECK(error.code().value() == EPROTO);
+    CHECK(mentions(error, "the board"));
+    CHECK(mentions(error, std::to_string(size + 1)));
+}
+
+TEST_CASE("what could shrink under a reader is rejected")
+{
+    const auto rejects = [](int fd) {
+        return error_of([&] { require_sealed_memory(fd, 1, "the arena"); }).code().value() == EPROTO;
+    };
+    const Descriptor unsealed(::memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+    REQUIRE(::ftruncate(unsealed.get(), size) == 0);
+    CHECK(rejects(unsealed.get()));
+    REQUIRE(::fcntl(unsealed.get(), F_ADD_SEALS, F_SEAL_GROW | F_SEAL_WRITE) == 0);
+    CHECK(rejects(unsealed.get()));
+    REQUIRE(::fcntl(unsealed.get(), F_ADD_SEALS, F_SEAL_SHRINK) == 0);
+    CHECK_FALSE(rejects(unsealed.get()));
+
+    const TemporaryDirectory directory;
+    const Descriptor file(::open((directory / "file").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    REQUIRE(::ftruncate(file.get(), size) == 0);
+    CHECK(rejects(file.get()));
+    CHECK(rejects(Pipe().reading.get()));
+    CHECK(rejects(-1));
+}
+
+TEST_CASE("a mapping that fails names its object")
+{
+    const auto error = error_of([] { Mapping::shared(-1, 4096, 0, true, "the device's ring"); });
+    CHECK(error.code().value() == EBADF);
+    CHECK(mentions(error, "the device's ring"));
+}
+
+TEST_CASE("a mapping can be moved and is unmapped once")
+{
+    const Descriptor memory = make_sealed_memory("test", size);
+    Mapping a = Mapping::shared(memory.get(), size, 0, true, "a");
+    std::byte* const first = a.data();
+    Mapping b(std::move(a));
+    CHECK_FALSE(a);
+    CHECK(a.size() == 0);
+    CHECK(b.data() == first);
+    b = Mapping::shared(memory.get(), size, 0, true, "b");
+    CHECK(b.data() != nullptr);
+    // msync() answers ENOMEM for what is not mapped.
+    CHECK((b.data() == first || (::msync(first, 4096, MS_ASYNC) < 0 && errno == ENOMEM)));
+    b = Mapping();
+    CHECK_FALSE(b);
+}
+
+TEST_CASE("a second offset maps the second page")
+{
+    const Descriptor memory = make_sealed_memory("test", size);
+    const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+    const Mapping whole = Mapping::shared(memory.get(), 2 * page, 0, true, "whole");
+    const Mapping second = Mapping::shared(memory.get(), page, page, false, "second");
+    whole.data()[page] = std::byte{7};
+    CHECK(second.data()[0] == std::byte{7});
+}
+
+TEST_CASE("a page that is wiped on fork is zero in the child only")
+{
+    const Mapping page = Mapping::wiped_on_fork();
+    volatile std::byte* const mark = page.data();
+    *mark = std::byte{1};
+    CHECK(in_child([&] { return *mark == std::byte{0} ? 0 : 1; }) == 0);
+    CHECK(*mark == std::byte{1});
+}

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+#include "client/attachment.h"
+
+#include <cerrno>
+#include <system_error>
+
+namespace ringmix::client
+{
+
+namespace
+{
+[[noreturn]] void reject(const std::string& path, const std::string& why)
+{
+    throw ClientError(EPROTO, "the server at " + path + " gave something unusable: " + why);
+}
+} // namespace
+
+Attachment::Attachment(const Address& address) : connection_(address), slot_(connection_.welcome().slot)
+{
+    if (slot_ >= abi::max_slots)
+        reject(connection_.path(), "a slot that does not exist");
+    try {
+        map_board();
+        map_device();
+        fork_mark_ = sys::Mapping::wiped_on_fork();
+    } catch (const std::system_error& error) {
+        throw ClientError(error.code().value(),
+                          "cannot attach to the server at " + connection_.path() + ": " + error.what());
+    }
+    *reinterpret_cast<volatile char*>(fork_mark_.data()) = 1;
+    timeline_ = std::make_unique<Timeline>(view_, pcm_ ? &pcm_ : nullptr, connection_.socket());
+    connection_.descriptors().clear();
+}
+
+void Attachment::map_board()
+{
+    auto& descriptors = connection_.descriptors();
+    const std::size_t bytes = connection_.welcome().board_bytes;
+    if (bytes < sizeof(abi::Board) || bytes > core::board_bytes(abi::max_blocks * abi::block_frames))
+        reject(connection_.path(), "a board of impossible size");
+    sys::require_sealed_memory(descriptors[0].get(), bytes, "board");
+    board_ = sys::Mapping::shared(descriptors[0].get(), bytes, 0, true, "board");
+    if (const char* fault = core::validate_board(board_.data(), bytes, view_))
+        reject(connection_.path(), fault);
+
+    sys::require_sealed_memory(descriptors[1].get(), view_.geometry.arena_bytes, "arena");
+    arena_ = sys::Mapping::shared(descriptors[1].get(), view_.geometry.arena_bytes, 0, true, "arena");
+    view_.arena = arena_.data();
+}
+
+void Attachment::map_device()
+{
+    device_ = std::move(connection_.descriptors()[2]);
+    if (view_.geometry.device_kind == abi::device_kernel) {
+        pcm_ = sys::KernelPcm(device_.get(), view_.geometry.ring_bytes);
+        view_.ring = pcm_.ring();
+        return;
+    }
+    sys::require_sealed_memory(device_.get(), view_.geometry.ring_bytes, "device ring");
+    ring_ = sys::Mapping::shared(device_.get(), view_.geometry.ring_bytes, 0, true, "device ring");
+    view_.ring = ring_.data();
+}
+
+} // namespace ringmix::client

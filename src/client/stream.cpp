@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+#include "client/stream.h"
+
+#include "core/format.h"
+#include "core/message.h"
+#include "sys/timer.h"
+
+#include <cstring>
+
+namespace ringmix::client
+{
+
+namespace
+{
+constexpr auto relaxed = std::memory_order_relaxed;
+constexpr auto release_order = std::memory_order_release;
+
+constexpr std::int64_t repair_interval_ns = 5'000'000;
+// Cells of a lane beyond the application's buffer and the margin: frames that were played just now
+// stay readable for a poster that is late.
+constexpr std::uint64_t lane_reserve_frames = 256;
+constexpr int start_tries = 4;
+} // namespace
+
+Stream::Stream(Attachment& attachment) noexcept
+    : attachment_(&attachment),
+      poster_(attachment.view(), attachment.slot().stream.posting, attachment.timeline().playhead()),
+      serial_(
+          static_cast<std::uint32_t>(attachment.slot().stream.stream.load(relaxed) >> 32)) // of the slot's last user
+{
+}
+
+void Stream::configure(std::uint32_t format, std::uint32_t channels, std::uint64_t buffer_frames,
+                       const core::ChannelMap& map)
+{
+    drop();
+    attachment_->slot().stream.range.store(0, release_order);
+    auto request = core::make_message<protocol::Configure>();
+    request.format = format;
+    request.channels = channels;
+    request.lane_frames = buffer_frames + attachment_->geometry().margin_frames + lane_reserve_frames;
+    std::memcpy(request.map, map.data(), sizeof request.map);
+    const auto lane = attachment_->connection().ask<protocol::Configured>(request);
+
+    const std::uint64_t arena = attachment_->geometry().arena_bytes;
+    frame_bytes_ = core::sample_bytes(format) * channels;
+    if (lane.lane_frames < request.lane_frames || lane.lane_offset > arena ||
+        lane.lane_frames > (arena - lane.lane_offset) / frame_bytes_)
+        throw ClientError(EPROTO, "the server gave a lane outside its arena");
+    lane_ = attachment_->view().arena + lane.lane_offset;
+    lane_frames_ = lane.lane_frames;
+    buffer_frames_ = buffer_frames;
+    sample_bytes_ = core::sample_bytes(format);
+    channels_ = channels;
+    silence_ = core::silence_byte(format);
+    written_ = 0;
+    standing_ = 0;
+}
+
+void Stream::release() noexcept
+{
+    drop();
+    attachment_->slot().stream.range.store(0, release_order);
+    lane_ = nullptr;
+    try {
+        attachment_->connection().ask<protocol::Done>(core::make_message<protocol::Release>());
+    } catch (const std::exception&) {
+        // The server is gone; its board goes with the last client.
+    }
+}
+
+std::uint64_t Stream::horizon() const noexcept
+{
+    return attachment_->timeline().read().now + attachment_->geometry().margin_frames;
+}
+
+// Time between the decision to start and the first frame, beyond the safety margin: enough for the
+// first blocks to be mixed even if this process loses the processor for a while. A program with a
+// long buffer does not notice 20 ms; one with a short buffer wants to be heard at once.
+std::uint64_t Stream::start_slack() const noexcept
+{
+    const std::uint64_t rate = attachment_->geometry().rate;
+    return std::clamp<std::uint64_t>(buffer_frames_ / 16, rate / 2000, rate / 50);
+}
+
+void Stream::set_state(std::uint32_t state, bool new_serial) noexcept
+{
+    if (new_serial)
+        serial_++;
+    attachment_->slot().stream.stream.store(std::uint64_t{serial_} << 32 | state, release_order);
+}
+
+void Stream::prepare() noexcept
+{
+    stop(abi::stream_idle);
+    attachment_->slot().stream.range.store(0, release_order);
+    written_ = 0;
+    standing_ = 0;
+    set_state(abi::stream_prepared, false);
+}
+
+void Stream::copy_in(std::uint64_t position, std::span<const ChannelArea> areas, std::uint64_t frames) noexcept
+{
+    bool interleaved = areas[0].step == frame_bytes_;
+    for (std::uint32_t c = 1; c < channels_; c++)
+        interleaved &= areas[c].step == frame_bytes_ && areas[c].base == areas[0].base + c * sample_bytes_;
+    std::uint64_t done = 0;
+    while (done < frames) {
+        const std::uint64_t cell = (position + done) % lane_frames_;
+        const std::uint64_t count = std::min(frames - done, lane_frames_ - cell);
+        std::byte* to = lane_ + cell * frame_bytes_;
+        if (interleaved) {
+            std::memcpy(to, areas[0].base + done * frame_bytes_, count * frame_bytes_);
+        } else {
+            for (std::uint32_t c = 0; c < channels_; c++)
+                for (std::uint64_t i = 0; i < count; i++)
+                    std::memcpy(to + i * frame_bytes_ + c * sample_bytes_, areas[c].base + (done + i) * areas[c].step,
+                                sample_bytes_);
+        }
+        done += count;
+    }
+}
+
+void Stream::silence(std::uint64_t position, std::uint64_t frames) noexcept
+{
+    frames = std::min(frames, lane_frames_);
+    while (frames > 0) {
+        const std::uint64_t cell = position % lane_frames_;
+        const std::uint64_t count = std::min(frames, lane_frames_ - cell);
+        std::memset(lane_ + cell * frame_bytes_, silence_, count * frame_bytes_);
+        position += count;
+        frames -= count;
+    }
+}
+
+// The range that the lane holds now, up to written_.
+void Stream::publish_range() noexcept
+{
+    const std::uint64_t end = origin_ + written_;
+    if (end > lane_frames_)
+        range_start_ = std::max(range_start_, end - lane_frames_);
+    attachment_->slot().stream.range.store(core::pack({std::min(range_start_, end), end}), release_order);
+}
+
+// Mixes everything that is written, within reach, and not mixed yet. The engine mixes what comes
+// within reach later: it publishes its new position before it looks at the ranges, and here the
+// range is published before the position is read, so that no frame falls between the two.
+void Stream::post_reachable() noexcept
+{
+    const std::uint64_t end = origin_ + written_;
+    for (;;) {
+        std::atomic_thread_fence(std::memory_order_seq_cst);
+        const Timeline::Reading time = attachment_->timeline().read();
+        const std::uint64_t reach = time.published + attachment_->geometry().reach_frames;
+        const std::uint64_t to = std::min(end, reach);
+        if (to <= posted_)
+            return;
+        poster_.post({std::max(posted_, time.now), to});
+        posted_ = to;
+        attachment_->slot().stream.posted.store(posted_, relaxed);
+        if (to == end)
+            return;
+    }
+}
+
+void Stream::take_back(std::uint64_t position) noexcept
+{
+    const std::uint64_t old_end = origin_ + written_;
+    written_ = position;
+    if (!running_)
+        return;
+    const std::uint64_t end = origin_ + position;
+    publish_range();
+    const Timeline::Reading time = attachment_->timeline().read();
+    const std::uint64_t reach = time.published + attachment_->geometry().reach_frames;
+    poster_.post({std::max(end, time.now + attachment_->geometry().margin_frames), std::min(old_end, reach)});
+    posted_ = std::min(posted_, end);
+}
+
+std::uint64_t Stream::write(std::uint64_t position, std::span<const ChannelArea> areas, std::uint64_t frames) noexcept
+{
+    if (lane_ == nullptr || areas.size() < channels_ || frames > lane_frames_)
+        return 0;
+    if (position < written_)
+        take_back(position);
+    if (position > written_)
+        silence(written_, position - written_);
+    copy_in(position, areas, frames);
+    const std::uint64_t before = written_;
+    written_ = position + frames;
+    if (!running_)
+        return 0;
+
+    publish_range();
+    const std::uint64_t first = horizon();
+    const std::uint64_t start = origin_ + std::min(before, position);
+    const std::uint64_t late = first > start ? std::min(first - start, origin_ + written_ - start) : 0;
+    posted_ = std::max(posted_, start + late);
+    post_reachable();
+    if (late != 0) {
+        abi::Word64& count = attachment_->slot().stream.late_frames;
+        count.store(count.load(relaxed) + late, relaxed);
+    }
+    repair_others();
+    return late;
+}
+
+// One attempt to place the stream `slack` frames behind the horizon. Fails when this process lost
+// the processor meanwhile, before any of it can have been heard.
+bool Stream::try_start(std::uint64_t slack) noexcept
+{
+    abi::SlotStream& stream = attachment_->slot().stream;
+    const std::uint64_t first = horizon() + slack;
+    stream.range.store(0, release_order);
+    origin_ = first - standing_;
+    range_start_ = posted_ = first;
+    stream.origin.store(origin_, relaxed);
+    stream.posted.store(posted_, relaxed);
+    publish_range();
+    if (horizon() <= first)
+        return true;
+    stream.range.store(0, release_order);
+    const std::uint64_t reach = attachment_->timeline().read().published + attachment_->geometry().reach_frames;
+    poster_.post({first, std::min(origin_ + written_, reach)});
+    return false;
+}
+
+void Stream::start() noexcept
+{
+    if (lane_ == nullptr || running_)
+        return;
+    std::uint64_t slack = start_slack();
+    for (int i = 0; i < start_tries && !try_start(slack); i++)
+        slack *= 2;
+    running_ = true;
+    set_state(abi::stream_running, true);
+    publish_range();
+    post_reachable();
+}
+
+// From running to `state`: the range ends at the horizon, and what lay behind it is unmixed.
+void Stream::stop(std::uint32_t state) noexcept
+{
+    if (!running_) {
+        set_state(state, false);
+        return;
+    }
+    const Timeline::Reading time = attachment_->timeline().read();
+    const std::uint64_t old_end = origin_ + written_;
+    const std::uint64_t cut =
+        std::min(old_end, std::max(range_start_, time.now + attachment_->geometry().margin_frames));
+    running_ = false;
+    standing_ = cut - origin_;
+    abi::SlotStream& stream = attachment_->slot().stream;
+    stream.range.store(core::pack({std::min(range_start_, cut), cut}), release_order);
+    stream.last_end.store(cut, relaxed);
+    set_state(state, false);
+    const std::uint64_t reach = time.published + attachment_->geometry().reach_frames;
+    poster_.post({cut, std::min(old_end, reach)});
+}
+
+void Stream::pause() noexcept { stop(abi::stream_paused); }
+
+void Stream::drain() noexcept
+{
+    if (running_)
+        set_state(abi::stream_draining, false);
+}
+
+void Stream::xrun() noexcept
+{
+    abi::Word64& count = attachment_->slot().stream.underruns;
+    count.store(count.load(relaxed) + 1, relaxed);
+    stop(abi::stream_xrun);
+}
+
+void Stream::tend() noexcept
+{
+    if (running_)
+        post_reachable();
+    repair_others();
+}
+
+void Stream::repair_others() noexcept
+{
+    const std::int64_t now = sys::monotonic_ns();
+    if (now < next_repair_ns_)
+        return;
+    next_repair_ns_ = now + repair_interval_ns;
+    poster_.repair();
+}
+
+std::int64_t Stream::horizon_position() const noexcept
+{
+    return running_ ? static_cast<std::int64_t>(horizon() - origin_) : static_cast<std::int64_t>(standing_);
+}
+
+std::int64_t Stream::heard_position() const noexcept
+{
+    if (!running_)
+        return static_cast<std::int64_t>(standing_);
+    const Timeline::Reading time = attachment_->timeline().read();
+    return static_cast<std::int64_t>(time.now - origin_) - static_cast<std::int64_t>(time.latency);
+}
+
+std::int64_t Stream::time_of_horizon(std::uint64_t position) const noexcept
+{
+    return attachment_->timeline().time_of(origin_ + position - attachment_->geometry().margin_frames);
+}
+
+std::int64_t Stream::time_heard(std::uint64_t position) const noexcept
+{
+    return attachment_->timeline().time_of(origin_ + position + attachment_->timeline().read().latency);
+}
+
+} // namespace ringmix::client

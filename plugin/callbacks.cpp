@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// callbacks.cpp: libasound's side of the boundary: the callback table and the entry point.
+// Nothing but error numbers leaves this file: exceptions end in guarded().
+
+#include "plugin/pcm.h"
+
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <poll.h>
+#include <system_error>
+
+namespace ringmix::plugin
+{
+
+namespace
+{
+
+template <class Function> int guarded(const char* what, Function&& function) noexcept
+{
+    try {
+        return function();
+    } catch (const client::ClientError& error) {
+        SNDERR("ringmix: %s", error.what());
+        return -error.error;
+    } catch (const std::system_error& error) {
+        SNDERR("ringmix: %s: %s", what, error.what());
+        return error.code().value() > 0 ? -error.code().value() : -EIO;
+    } catch (const std::bad_alloc&) {
+        return -ENOMEM;
+    } catch (const std::exception& error) {
+        SNDERR("ringmix: %s: %s", what, error.what());
+        return -EIO;
+    }
+}
+
+Pcm& pcm_of(snd_pcm_ioplug_t* io) noexcept { return *static_cast<Pcm*>(io->private_data); }
+
+} // namespace
+
+// A class, so that Pcm can let it (and nobody else) in.
+struct Callbacks {
+    static int start(snd_pcm_ioplug_t* io) noexcept
+    {
+        Pcm& pcm = pcm_of(io);
+        if (pcm.lost())
+            return -ENODEV;
+        pcm.stream_.start();
+        pcm.arm();
+        return 0;
+    }
+
+    static int stop(snd_pcm_ioplug_t* io) noexcept
+    {
+        Pcm& pcm = pcm_of(io);
+        if (pcm.attachment_.ours())
+            pcm.stream_.drop();
+        pcm.wake(); // whoever waits must see that it has ended
+        return 0;
+    }
+
+    static snd_pcm_sframes_t pointer(snd_pcm_ioplug_t* io) noexcept { return pcm_of(io).pointer(); }
+
+    static snd_pcm_sframes_t transfer(snd_pcm_ioplug_t* io, const snd_pcm_channel_area_t* areas,
+                                      snd_pcm_uframes_t offset, snd_pcm_uframes_t size) noexcept
+    {
+        Pcm& pcm = pcm_of(io);
+        if (pcm.lost())
+            return -ENODEV;
+        pcm.transfer(areas, offset, size);
+        return static_cast<snd_pcm_sframes_t>(size);
+    }
+
+    static int close(snd_pcm_ioplug_t* io) noexcept
+    {
+        delete &pcm_of(io);
+        return 0;
+    }
+
+    static int hw_params(snd_pcm_ioplug_t* io, snd_pcm_hw_params_t*) noexcept
+    {
+        return guarded("hw_params", [io] { return pcm_of(io).configure(); });
+    }
+
+    static int hw_free(snd_pcm_ioplug_t* io) noexcept
+    {
+        if (pcm_of(io).attachment_.ours())
+            pcm_of(io).stream_.release();
+        return 0;
+    }
+
+    static int sw_params(snd_pcm_ioplug_t* io, snd_pcm_sw_params_t* params) noexcept
+    {
+        Pcm& pcm = pcm_of(io);
+        int error = snd_pcm_sw_params_get_boundary(params, &pcm.boundary_);
+        if (error >= 0)
+            error = snd_pcm_sw_params_get_avail_min(params, &pcm.avail_min_);
+        if (error >= 0)
+            error = snd_pcm_sw_params_get_stop_threshold(params, &pcm.stop_threshold_);
+        return error;
+    }
+
+    static int prepare(snd_pcm_ioplug_t* io) noexcept
+    {
+        Pcm& pcm = pcm_of(io);
+        if (pcm.lost())
+            return -ENODEV;
+        pcm.prepare();
+        return 0;
+    }
+
+    static int drain(snd_pcm_ioplug_t* io) noexcept { return pcm_of(io).drain(); }
+
+    static int pause(snd_pcm_ioplug_t* io, int enable) noexcept
+    {
+        Pcm& pcm = pcm_of(io);
+        if (pcm.lost())
+            return -ENODEV;
+        if (enable != 0)
+            pcm.stream_.pause();
+        else
+            pcm.stream_.resume();
+        pcm.wake(); // positions mean other times now
+        return 0;
+    }
+
+    static int poll_descriptors(snd_pcm_ioplug_t* io, struct pollfd* pfd, unsigned space) noexcept
+    {
+        if (space < 1)
+            return 0;
+        Pcm& pcm = pcm_of(io);
+        pcm.arm();
+        pfd->fd = pcm.timer_.fd();
+        pfd->events = POLLIN | POLLERR;
+        pfd->revents = 0;
+        return 1;
+    }
+
+    static int poll_revents(snd_pcm_ioplug_t* io, struct pollfd*, unsigned, unsigned short* revents) noexcept
+    {
+        *revents = pcm_of(io).ready_events();
+        return 0;
+    }
+
+    static int delay(snd_pcm_ioplug_t* io, snd_pcm_sframes_t* frames) noexcept { return pcm_of(io).delay(frames); }
+
+    static snd_pcm_chmap_query_t** query_chmaps(snd_pcm_ioplug_t* io) noexcept { return pcm_of(io).query_chmaps(); }
+    static snd_pcm_chmap_t* get_chmap(snd_pcm_ioplug_t* io) noexcept { return pcm_of(io).get_chmap(); }
+
+    static void dump(snd_pcm_ioplug_t* io, snd_output_t* out) noexcept
+    {
+        Pcm& pcm = pcm_of(io);
+        snd_output_printf(out, "ringmix, instance \"%s\", socket %s, slot %u\n", pcm.settings_.address.instance.c_str(),
+                          pcm.attachment_.connection().path().c_str(), pcm.attachment_.slot_number());
+        if (io->period_size != 0) {
+            snd_output_printf(out, "Its setup is:\n");
+            snd_pcm_dump_setup(io->pcm, out);
+        }
+    }
+};
+
+namespace
+{
+const snd_pcm_ioplug_callback_t callbacks = [] {
+    snd_pcm_ioplug_callback_t table{};
+    table.start = Callbacks::start;
+    table.stop = Callbacks::stop;
+    table.pointer = Callbacks::pointer;
+    table.transfer = Callbacks::transfer;
+    table.close = Callbacks::close;
+    table.hw_params = Callbacks::hw_params;
+    table.hw_free = Callbacks::hw_free;
+    table.sw_params = Callbacks::sw_params;
+    table.prepare = Callbacks::prepare;
+    table.drain = Callbacks::drain;
+    table.pause = Callbacks::pause;
+    table.poll_descriptors = Callbacks::poll_descriptors;
+    table.poll_revents = Callbacks::poll_revents;
+    table.dump = Callbacks::dump;
+    table.delay = Callbacks::delay;
+    table.query_chmaps = Callbacks::query_chmaps;
+    table.get_chmap = Callbacks::get_chmap;
+    return table;
+}();
+} // namespace
+
+int Pcm::create(const char* name, snd_pcm_stream_t direction, int mode)
+{
+    io_.version = SND_PCM_IOPLUG_VERSION;
+    io_.name = "ringmix: direct mixing into a shared device";
+    io_.flags = SND_PCM_IOPLUG_FLAG_LISTED | SND_PCM_IOPLUG_FLAG_MONOTONIC | SND_PCM_IOPLUG_FLAG_BOUNDARY_WA;
+    io_.mmap_rw = 0; // transfer() gets the application's own memory
+    io_.callback = &callbacks;
+    io_.private_data = this;
+    io_.poll_fd = timer_.fd();
+    io_.poll_events = POLLIN;
+    if (const int error = snd_pcm_ioplug_create(&io_, name, direction, mode); error < 0)
+        return error;
+    io_.nonblock = (mode & SND_PCM_NONBLOCK) != 0;
+    return set_constraints();
+}
+
+namespace
+{
+
+int open_pcm(snd_pcm_t** pcmp, const char* name, snd_config_t* node, snd_pcm_stream_t direction, int mode)
+{
+    Settings settings;
+    if (const int error = read_settings(node, settings); error < 0)
+        return error;
+    if (direction != SND_PCM_STREAM_PLAYBACK) {
+        SNDERR("ringmix: \"%s\" is for playback only; use type asym to send capture elsewhere", name);
+        return -EINVAL;
+    }
+    auto pcm = std::make_unique<Pcm>(settings);
+    const int error = pcm->create(name, direction, mode);
+    if (pcm->handle() != nullptr) {
+        Pcm* owned = pcm.release(); // closing the handle deletes it
+        if (error < 0)
+            snd_pcm_ioplug_delete(owned->ioplug());
+        else
+            *pcmp = owned->handle();
+    }
+    return error;
+}
+
+} // namespace
+
+} // namespace ringmix::plugin
+
+extern "C" {
+
+#pragma GCC visibility push(default)
+
+int _snd_pcm_ringmix_open(snd_pcm_t** pcmp, const char* name, snd_config_t*, snd_config_t* conf,
+                          snd_pcm_stream_t stream, int mode)
+{
+    using namespace ringmix::plugin;
+    return guarded("open", [&] { return open_pcm(pcmp, name, conf, stream, mode); });
+}
+
+SND_PCM_PLUGIN_SYMBOL(ringmix)
+
+#pragma GCC visibility pop
+}

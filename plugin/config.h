@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// config.h: what a `type ringmix` node of the ALSA configuration says.
+
+#pragma once
+
+#include "client/connection.h"
+
+#include <alsa/asoundlib.h>
+#include <cstdint>
+#include <vector>
+
+namespace ringmix::plugin
+{
+
+struct Settings {
+    client::Address address;
+    std::vector<std::uint32_t> map; // entry c: the device channel of client channel c; empty: by position
+};
+
+// Reads the node. On a mistake prints which key is wrong and why (SNDERR) and returns -EINVAL.
+int read_settings(snd_config_t* node, Settings& settings);
+
+} // namespace ringmix::plugin

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// pcm.h: an opened ringmix PCM: libasound's ioplug on one side, a client stream on the other.
+//
+// libasound calls start, stop, pointer, transfer, pause and delay under the PCM's own lock, the
+// rest without it. The callbacks of the data path allocate, lock, log and throw nothing; their only
+// system calls are those of the timer.
+
+#pragma once
+
+#include "client/attachment.h"
+#include "client/stream.h"
+#include "plugin/config.h"
+#include "sys/timer.h"
+
+#include <alsa/asoundlib.h>
+#include <alsa/pcm_external.h>
+#include <atomic>
+
+namespace ringmix::plugin
+{
+
+class Pcm
+{
+public:
+    explicit Pcm(const Settings& settings); // throws client::ClientError, std::system_error
+
+    // Makes the libasound side; afterwards libasound owns this object (close deletes it).
+    int create(const char* name, snd_pcm_stream_t direction, int mode);
+    snd_pcm_t* handle() const noexcept { return io_.pcm; }
+    snd_pcm_ioplug_t* ioplug() noexcept { return &io_; }
+
+private:
+    friend struct Callbacks;
+
+    int set_constraints() noexcept;
+    int configure();
+    int choose_map(core::ChannelMap& map) const;
+    void prepare() noexcept;
+    snd_pcm_sframes_t pointer() noexcept;
+    void transfer(const snd_pcm_channel_area_t* areas, snd_pcm_uframes_t offset, snd_pcm_uframes_t size) noexcept;
+    int delay(snd_pcm_sframes_t* frames) const noexcept;
+    int drain() noexcept;
+    unsigned short ready_events() noexcept;
+    snd_pcm_chmap_query_t** query_chmaps() const noexcept;
+    snd_pcm_chmap_t* get_chmap() const noexcept;
+
+    bool lost() noexcept;
+    void follow_reset() noexcept;
+    std::uint64_t position_of(snd_pcm_uframes_t appl_ptr) const noexcept;
+    snd_pcm_uframes_t avail() const noexcept;
+    void arm() noexcept;
+    void wake() noexcept;
+    void arm_at(std::uint64_t reason, std::int64_t time_ns) noexcept;
+
+    snd_pcm_ioplug_t io_{};
+    Settings settings_;
+    client::Attachment attachment_;
+    client::Stream stream_;
+    sys::Timer timer_;
+
+    // sw_params
+    snd_pcm_uframes_t boundary_ = 0;
+    snd_pcm_uframes_t avail_min_ = 1;
+    snd_pcm_uframes_t stop_threshold_ = 0;
+
+    // appl_ptr wraps at the boundary and can be set back to 0 by snd_pcm_reset; positions never do.
+    std::uint64_t base_ = 0;            // position of appl_ptr 0
+    std::uint64_t position_ = 0;        // position of last_appl_
+    snd_pcm_uframes_t last_appl_ = 0;   // appl_ptr behind the last transfer
+    snd_pcm_uframes_t reported_hw_ = 0; // what pointer() said last
+    bool late_ = false;                 // frames were written too late: an xrun
+
+    std::atomic<std::uint64_t> armed_reason_{0};
+    std::atomic<std::int64_t> armed_ns_{0};
+};
+
+} // namespace ringmix::plugin

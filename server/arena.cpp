@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "server/arena.h"
+
+#include <algorithm>
+
+namespace ringmix::server
+{
+
+std::optional<std::uint64_t> Arena::allocate(std::uint64_t bytes)
+{
+    if (bytes == 0 || bytes > bytes_)
+        return std::nullopt;
+    const std::uint64_t partial = bytes % alignment;
+    if (partial != 0)
+        bytes += alignment - partial;
+
+    std::uint64_t gap = 0; // where the present gap starts
+    for (const auto& [offset, length] : lanes_) {
+        if (offset - gap >= bytes)
+            break;
+        gap = offset + length;
+    }
+    // The last gap is the only one that the loop has not measured; the others fit by now.
+    if (bytes > bytes_ - gap)
+        return std::nullopt;
+    lanes_.emplace(gap, bytes);
+    used_ += bytes;
+    return gap;
+}
+
+void Arena::release(std::uint64_t offset) noexcept
+{
+    const auto lane = lanes_.find(offset);
+    if (lane == lanes_.end())
+        return;
+    used_ -= lane->second;
+    lanes_.erase(lane);
+}
+
+std::uint64_t Arena::largest_gap() const noexcept
+{
+    std::uint64_t largest = 0;
+    std::uint64_t gap = 0;
+    for (const auto& [offset, length] : lanes_) {
+        largest = std::max(largest, offset - gap);
+        gap = offset + length;
+    }
+    return std::max(largest, bytes_ - gap);
+}
+
+} // namespace ringmix::server

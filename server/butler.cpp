@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+#include "server/butler.h"
+
+#include "server/engine.h"
+#include "server/log.h"
+#include "sys/process.h"
+
+#include <cerrno>
+#include <cstring>
+#include <sys/eventfd.h>
+#include <system_error>
+
+namespace ringmix::server
+{
+
+void ClientNames::set(std::uint32_t slot, std::string name, std::uint32_t pid)
+{
+    const std::lock_guard guard(mutex_);
+    names_[slot] = {std::move(name), pid};
+}
+
+ClientName ClientNames::get(std::uint32_t slot) const
+{
+    const std::lock_guard guard(mutex_);
+    return slot < names_.size() ? names_[slot] : ClientName{};
+}
+
+Retired::Retired() : event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))
+{
+    if (!event_)
+        throw std::system_error(errno, std::generic_category(), "eventfd");
+}
+
+void Retired::put(std::uint32_t slot)
+{
+    const std::lock_guard guard(mutex_);
+    slots_.push_back(slot);
+    eventfd_write(event_.get(), 1);
+}
+
+std::vector<std::uint32_t> Retired::take()
+{
+    const std::lock_guard guard(mutex_);
+    eventfd_t count;
+    eventfd_read(event_.get(), &count);
+    return std::exchange(slots_, {});
+}
+
+Butler::Butler(Device& device, ClientNames& names, Retired& retired, const std::string& output)
+    : device_(device), names_(names), retired_(retired), events_(output)
+{
+    sem_init(&semaphore_, 0, 0);
+}
+
+Butler::~Butler()
+{
+    stop();
+    sem_destroy(&semaphore_);
+}
+
+void Butler::start(Engine& engine)
+{
+    engine_ = &engine;
+    thread_ = std::thread([this] { run(); });
+}
+
+void Butler::stop() noexcept
+{
+    stop_.store(true);
+    sem_post(&semaphore_);
+    if (!thread_.joinable())
+        return;
+    thread_.join();
+    serve();
+}
+
+void Butler::run() noexcept
+{
+    sys::name_thread("ringmix-butler");
+    while (!stop_.load()) {
+        while (sem_wait(&semaphore_) < 0 && errno == EINTR) {
+        }
+        serve();
+    }
+}
+
+// One round: first what cannot wait, and again between blocks of output.
+void Butler::serve() noexcept
+{
+    bool more_output = false;
+    do {
+        const std::uint32_t work = engine_->take_work();
+        if ((work & work_reset) != 0 && !stop_.load())
+            reset_device();
+        try {
+            read_trace();
+        } catch (const std::exception& error) {
+            log_line(LogLevel::error, error.what());
+        }
+        if ((work & work_output) != 0 || more_output)
+            more_output = device_.write_output();
+    } while (more_output);
+}
+
+void Butler::reset_device() noexcept
+{
+    const int error = device_.reset();
+    if (error < 0)
+        log_line(LogLevel::error, "cannot restart " + device_.name() + ": " + std::strerror(-error));
+    engine_->reset_done(); // the engine asks again if it is still stopped
+}
+
+void Butler::read_trace()
+{
+    TraceRecord record;
+    std::uint64_t lost = 0;
+    while (trace_.read(record, lost))
+        handle(record);
+    if (lost != 0)
+        log(LogLevel::warning, "{} trace records were lost", lost);
+    lost_records_ += lost;
+}
+
+void Butler::handle(const TraceRecord& record)
+{
+    const ClientName who = names_.get(record.slot);
+    switch (record.kind) {
+    case trace_stream_start:
+        log(LogLevel::debug, "client {} ({}, pid {}) starts at frame {}", record.slot, who.name, who.pid, record.first);
+        events_.stream_start(record.slot, who, static_cast<std::uint32_t>(record.extra), record.first);
+        break;
+    case trace_stream_end:
+        log(LogLevel::debug, "client {} ({}, pid {}) played frames {} to {}", record.slot, who.name, who.pid,
+            record.first, record.last);
+        events_.stream_end(record.slot, who, static_cast<std::uint32_t>(record.extra),
+                           {record.first, record.last, record.extra >> 32});
+        break;
+    case trace_slot_retired:
+        retired_.put(record.slot);
+        break;
+    case trace_device_stopped:
+        log(LogLevel::warning, "{} has stopped at frame {}; restarting it", device_.name(), record.first);
+        break;
+    case trace_device_gone:
+        log(LogLevel::error, "{} is gone (unplugged?) at frame {}", device_.name(), record.first);
+        break;
+    default:
+        break;
+    }
+}
+
+} // namespace ringmix::server

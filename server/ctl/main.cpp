@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// ringmixctl: shows and changes what a running ringmixd does. It never starts one.
+#include "commands.h"
+
+#include "sys/paths.h"
+
+#include <array>
+#include <cstdio>
+#include <exception>
+#include <fmt/format.h>
+#include <getopt.h>
+#include <stdexcept>
+
+namespace ringmix::ctl
+{
+namespace
+{
+
+constexpr int exit_failure = 1;
+constexpr int exit_usage = 2;
+
+struct Command {
+    std::string_view name;
+    std::string (*run)(client::Connection& connection, bool json);
+};
+
+constexpr std::array<Command, 2> commands{{{"status", status}, {"clients", clients}}};
+
+constexpr const char* usage = R"(Usage: ringmixctl [--name NAME | --socket PATH] [--json] COMMAND
+Shows what a running ringmixd does.
+
+Commands:
+  status          the device, how far it has played, what went wrong so far
+  clients         who plays, in which format, and how it goes
+
+Options:
+  --name NAME     which instance (default: default)
+  --socket PATH   its socket, if not in the usual place
+  --json          for programs: one JSON document
+  -h, --help      show this help
+  -V, --version   show the version
+
+Exit status: 0, 1 on a failure (no server answers, ...), 2 on a usage error.
+)";
+
+struct UsageError : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+struct Task {
+    client::Address address;
+    bool json = false;
+    const Command* command = nullptr;
+    std::string text; // instead of a command: what to print
+};
+
+const Command& command_of(int count, char** words)
+{
+    if (count == 0)
+        throw UsageError("a command is missing");
+    if (count > 1)
+        throw UsageError(fmt::format("'{}' is too much: one command at a time", words[1]));
+    for (const Command& command : commands)
+        if (command.name == words[0])
+            return command;
+    throw UsageError(fmt::format("'{}' is no command", words[0]));
+}
+
+Task parse(int argc, char** argv)
+{
+    constexpr std::array<option, 6> options{{{"name", required_argument, nullptr, 'n'},
+                                             {"socket", required_argument, nullptr, 's'},
+                                             {"json", no_argument, nullptr, 'j'},
+                                             {"help", no_argument, nullptr, 'h'},
+                                             {"version", no_argument, nullptr, 'V'},
+                                             {nullptr, 0, nullptr, 0}}};
+    Task task;
+    bool named = false;
+    for (int key; (key = ::getopt_long(argc, argv, "hV", options.data(), nullptr)) != -1;) {
+        switch (key) {
+        case 'n':
+            task.address.instance = ::optarg;
+            named = true;
+            if (!sys::valid_instance_name(task.address.instance))
+                throw UsageError(fmt::format("--name: '{}' is no instance name", ::optarg));
+            break;
+        case 's':
+            task.address.socket = ::optarg;
+            if (task.address.socket.empty())
+                throw UsageError("--socket: the path is empty");
+            break;
+        case 'j':
+            task.json = true;
+            break;
+        case 'h':
+            task.text = usage;
+            return task;
+        case 'V':
+            task.text = "ringmixctl " RINGMIX_VERSION "\n";
+            return task;
+        default: // getopt_long() has said what is wrong
+            throw UsageError("");
+        }
+    }
+    if (named && !task.address.socket.empty())
+        throw UsageError("--name and --socket exclude each other");
+    task.command = &command_of(argc - ::optind, argv + ::optind);
+    return task;
+}
+
+std::string run(Task& task)
+{
+    if (task.command == nullptr)
+        return task.text;
+    task.address.role = protocol::role_tool;
+    task.address.name = "ringmixctl";
+    client::Connection connection(task.address);
+    return task.command->run(connection, task.json);
+}
+
+int run_main(int argc, char** argv)
+try {
+    Task task = parse(argc, argv);
+    const std::string out = run(task);
+    if (std::fwrite(out.data(), 1, out.size(), stdout) != out.size() || std::fflush(stdout) != 0)
+        throw std::runtime_error("cannot write to standard output");
+    return 0;
+} catch (const UsageError& error) {
+    if (*error.what() != '\0')
+        fmt::print(stderr, "ringmixctl: {}\n", error.what());
+    fmt::print(stderr, "Try `ringmixctl --help`.\n");
+    return exit_usage;
+} catch (const std::exception& error) {
+    fmt::print(stderr, "ringmixctl: {}\n", printable(error.what()));
+    return exit_failure;
+}
+
+} // namespace
+} // namespace ringmix::ctl
+
+int main(int argc, char** argv) { return ringmix::ctl::run_main(argc, argv); }

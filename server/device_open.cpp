@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// Which kind of device a wish is for.
+
+#include "server/device.h"
+#include "server/device_kernel_find.h"
+
+#include <fmt/format.h>
+#include <stdexcept>
+
+namespace ringmix::server
+{
+
+std::unique_ptr<Device> open_device(const DeviceWishes& wishes, Say say)
+{
+    DeviceWishes found = wishes;
+    if (wishes.device == "auto") {
+        const std::vector<std::string> names = list_playback_devices();
+        found.device = names.empty() ? "virtual" : names.front();
+    }
+    if (found.device == "virtual")
+        return open_virtual_device(found, say);
+    if (!wishes.output.empty())
+        throw std::runtime_error(fmt::format("--output {} records a virtual device only, and the device is {}: add "
+                                             "--device virtual, or leave --output out",
+                                             wishes.output, found.device));
+    return open_kernel_device(found, say);
+}
+
+} // namespace ringmix::server

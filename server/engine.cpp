@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+#include "server/engine.h"
+
+#include "sys/process.h"
+#include "sys/timer.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+namespace ringmix::server
+{
+
+namespace
+{
+constexpr auto relaxed = std::memory_order_relaxed;
+constexpr auto acquire = std::memory_order_acquire;
+constexpr auto release = std::memory_order_release;
+
+constexpr int realtime_priority = 70;
+constexpr std::int64_t idle_cycle_ns = 100'000'000; // clients take time that is older for stale
+constexpr std::uint64_t fade_ms = 5;                // of a dead client's audio
+
+constexpr std::uint64_t bit(std::uint32_t slot) noexcept { return std::uint64_t{1} << slot; }
+} // namespace
+
+Engine::Engine(Device& device, const core::BoardView& view, TraceRing& trace, sem_t& butler, bool output)
+    : device_(device), view_(view), trace_(trace), butler_(butler),
+      poster_(view, view.board->engine.posting,
+              core::Playhead{[](const void* engine) noexcept { return static_cast<const Engine*>(engine)->playhead(); },
+                             this}),
+      output_(output)
+{
+    snapshot_.frame_ns = core::frame_duration(view.geometry.rate);
+}
+
+Engine::~Engine() { stop(); }
+
+void Engine::start()
+{
+    cycle();
+    thread_ = std::thread([this] { run(); });
+}
+
+void Engine::stop() noexcept
+{
+    stop_.store(true);
+    if (thread_.joinable())
+        thread_.join();
+}
+
+core::Playhead::At Engine::playhead() const noexcept { return {snapshot_.frame, now()}; }
+
+std::uint64_t Engine::now() const noexcept { return core::frame_at(snapshot_, sys::monotonic_ns()); }
+
+void Engine::run() noexcept
+{
+    sys::name_thread("ringmix-engine");
+    realtime_.store(sys::become_realtime(realtime_priority), relaxed);
+    while (!stop_.load(relaxed)) {
+        const bool busy = view_.board->engine.active.load(relaxed) != 0;
+        const std::int64_t longest = busy ? view_.geometry.cycle_ns : idle_cycle_ns;
+        device_.wait(sys::monotonic_ns() + longest);
+        cycle();
+    }
+}
+
+void Engine::leave_work(std::uint32_t bits) noexcept
+{
+    if ((post_work_.fetch_or(bits) & bits) != bits)
+        sem_post(&butler_);
+}
+
+void Engine::cycle() noexcept
+{
+    const DevicePosition position = device_.update();
+    if (position.state == DevicePosition::gone && !gone_.exchange(true))
+        trace_.write({trace_device_gone, 0, position.frame, 0, 0});
+    if (position.state == DevicePosition::stopped && !resetting_.exchange(true)) {
+        xruns_.fetch_add(1, relaxed);
+        trace_.write({trace_device_stopped, 0, position.frame, 0, 0});
+        leave_work(work_reset | work_trace);
+    }
+    scrub(position.frame);
+    publish(position);
+    played_.store(position.frame, relaxed);
+
+    // Clients publish their range before they read the position: whoever comes second mixes.
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    mix_within_reach(position.frame + view_.geometry.reach_frames);
+    repairs_.fetch_add(poster_.repair(), relaxed);
+    watch_slots();
+    if (output_)
+        leave_work(work_output);
+}
+
+void Engine::publish(const DevicePosition& position) noexcept
+{
+    snapshot_.frame = position.frame;
+    snapshot_.hw_ptr = position.hw_ptr;
+    snapshot_.time_ns = position.time_ns;
+    snapshot_.xruns = xruns_.load(relaxed);
+    snapshot_.latency_frames = view_.geometry.latency_frames;
+    core::publish(view_.board->sync, snapshot_);
+}
+
+// Silences the stretch behind the device once more: a store that came late, while the device was
+// silencing it, would be played one turn later. Nobody has written there yet for the next turn,
+// since what lies behind `reach_frames` is left alone by everybody.
+void Engine::scrub(std::uint64_t frame) noexcept
+{
+    const std::uint64_t ring = view_.geometry.ring_frames;
+    std::uint64_t length = std::min<std::uint64_t>(frame, ring - view_.geometry.reach_frames);
+    std::uint64_t from = frame - length;
+    while (length > 0) {
+        const std::uint64_t offset = from % ring;
+        const std::uint64_t count = std::min(length, ring - offset);
+        std::memset(view_.ring + offset * view_.frame_bytes, 0, count * view_.frame_bytes);
+        from += count;
+        length -= count;
+    }
+}
+
+// Frames that clients wrote beyond the ring's reach wait in their lanes until the device has moved.
+void Engine::mix_within_reach(std::uint64_t reach) noexcept
+{
+    if (view_.board->engine.active.load(acquire) != 0)
+        poster_.post({std::max(mixed_to_, now()), reach});
+    mixed_to_ = std::max(mixed_to_, reach);
+}
+
+void Engine::watch_slots() noexcept
+{
+    std::uint64_t requests = retire_requests_.exchange(0);
+    for (; requests != 0; requests &= requests - 1)
+        begin_retiring(static_cast<std::uint32_t>(std::countr_zero(requests)));
+    for (std::uint64_t slots = view_.board->engine.active.load(acquire) | open_; slots != 0; slots &= slots - 1) {
+        const auto slot = static_cast<std::uint32_t>(std::countr_zero(slots));
+        if ((retiring_ & bit(slot)) == 0)
+            watch(slot);
+        else if (now() >= watches_[slot].end)
+            finish_retiring(slot);
+    }
+}
+
+// Notices when a client starts and ends a stream.
+void Engine::watch(std::uint32_t slot) noexcept
+{
+    const abi::SlotStream& stream = view_.board->slots[slot].stream;
+    Watch& watch = watches_[slot];
+    const std::uint64_t word = stream.stream.load(acquire);
+    const auto serial = static_cast<std::uint32_t>(word >> 32);
+    const auto state = static_cast<std::uint32_t>(word);
+    const bool playing = state == abi::stream_running || state == abi::stream_draining;
+    const bool open = (open_ & bit(slot)) != 0;
+    if (open && playing && serial == watch.serial)
+        return;
+    if (open)
+        report_end(slot, stream.last_end.load(relaxed));
+    if (!playing)
+        return;
+    const core::Extent range = core::unpack(stream.range.load(acquire), now());
+    if (stream.stream.load(acquire) != word || range.empty())
+        return; // it is just changing: next cycle
+    watch = {serial, range.start, 0, 0};
+    open_ |= bit(slot);
+    trace_.write({trace_stream_start, slot, range.start, 0, serial});
+    leave_work(work_trace);
+}
+
+void Engine::report_end(std::uint32_t slot, std::uint64_t end) noexcept
+{
+    Watch& watch = watches_[slot];
+    open_ &= ~bit(slot);
+    trace_.write({trace_stream_end, slot, watch.first, end, watch.fade_frames << 32 | watch.serial});
+    leave_work(work_trace);
+}
+
+// The client is dead, so its line belongs to the server now: what it has queued fades out from the
+// commit horizon on, the rest is taken out of the ring.
+void Engine::begin_retiring(std::uint32_t slot) noexcept
+{
+    watch(slot); // it may have started or ended within this very cycle
+    if ((view_.board->engine.active.load(acquire) & bit(slot)) == 0) {
+        trace_.write({trace_slot_retired, slot, 0, 0, 0});
+        leave_work(work_trace);
+        return;
+    }
+    abi::Slot& shared = view_.board->slots[slot];
+    const std::uint64_t horizon = now() + view_.geometry.margin_frames;
+    const core::Extent range = core::unpack(shared.stream.range.load(acquire), horizon);
+    const std::uint64_t fade = std::max<std::uint64_t>(view_.geometry.rate * fade_ms / 1000, 1);
+    Watch& watch = watches_[slot];
+    watch.end = std::min(range.end, horizon + fade);
+    if (range.end > horizon) {
+        watch.fade_frames = watch.end - horizon;
+        shared.config.fade_start.store(horizon, relaxed);
+        shared.config.fade_frames.store(watch.fade_frames, relaxed);
+        shared.stream.range.store(core::pack({std::min(range.start, watch.end), watch.end}), release);
+    }
+    retiring_ |= bit(slot);
+    shared.config.state.store(abi::slot_retiring, release);
+    // Whatever the dead poster was doing, anywhere in the ring, is done again.
+    shared.stream.posting.store(0, release);
+    poster_.post({now(), snapshot_.frame + view_.geometry.reach_frames});
+    if ((open_ & bit(slot)) != 0)
+        report_end(slot, watch.end);
+}
+
+void Engine::finish_retiring(std::uint32_t slot) noexcept
+{
+    abi::Slot& shared = view_.board->slots[slot];
+    shared.stream.range.store(0, release);
+    view_.board->engine.active.fetch_and(~bit(slot), release);
+    shared.config.fade_frames.store(0, relaxed);
+    retiring_ &= ~bit(slot);
+    watches_[slot] = {};
+    trace_.write({trace_slot_retired, slot, 0, 0, 0});
+    leave_work(work_trace);
+}
+
+} // namespace ringmix::server

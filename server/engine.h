@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// engine.h: the realtime thread. Once per period (10 ms at most while anybody plays) it looks where
+// the device is, publishes the time, mixes what has come within reach of the ring, repairs what a
+// stopped client left half done, and ends the streams of dead ones.
+//
+// It never allocates, locks, logs or waits on anything but the device's timer. What cannot be done
+// at once it leaves as bits in `post_work` for the butler (after Ardour's transport design).
+
+#pragma once
+
+#include "core/post.h"
+#include "core/sync_info.h"
+#include "core/validate.h"
+#include "server/device.h"
+#include "server/trace.h"
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <semaphore.h>
+#include <thread>
+
+namespace ringmix::server
+{
+
+// Work that the engine leaves to the butler.
+enum PostWork : std::uint32_t {
+    work_trace = 1,  // there are trace records
+    work_output = 2, // frames were played: --output has something to write
+    work_reset = 4,  // the device has stopped: reset it
+};
+
+class Engine
+{
+public:
+    // `view` is the server's own; `butler` is posted when there is work; `output`: what is played is
+    // also written out.
+    Engine(Device& device, const core::BoardView& view, TraceRing& trace, sem_t& butler, bool output);
+    ~Engine(); // stops the thread
+    Engine(const Engine&) = delete;
+    Engine& operator=(const Engine&) = delete;
+
+    // Control thread. start() runs the first cycle itself, so that time is published when it returns.
+    void start();
+    void stop() noexcept;
+
+    // Control thread: the client of `slot` is dead; fade out and end what it has queued. Finished
+    // when trace_slot_retired arrives at the butler.
+    void retire(std::uint32_t slot) noexcept { retire_requests_.fetch_or(std::uint64_t{1} << slot); }
+
+    // Butler: takes the bits that are set; work_reset stays set (and holds off another request of
+    // its kind) until done(work_reset).
+    std::uint32_t take_work() noexcept { return post_work_.exchange(0); }
+    void reset_done() noexcept { resetting_.store(false); }
+
+    // Any thread.
+    std::uint64_t frames_played() const noexcept { return played_.load(std::memory_order_relaxed); }
+    std::uint64_t repairs() const noexcept { return repairs_.load(std::memory_order_relaxed); }
+    std::uint64_t xruns() const noexcept { return xruns_.load(std::memory_order_relaxed); }
+    bool gone() const noexcept { return gone_.load(std::memory_order_relaxed); }
+    bool realtime() const noexcept { return realtime_.load(std::memory_order_relaxed); }
+
+private:
+    // What the engine knows of a slot's stream, for the log and for retiring.
+    struct Watch {
+        std::uint32_t serial = 0;
+        std::uint64_t first = 0;
+        std::uint64_t end = 0; // retiring: where it ends for good
+        std::uint64_t fade_frames = 0;
+    };
+
+    void run() noexcept;
+    void cycle() noexcept;
+    void publish(const DevicePosition& position) noexcept;
+    void scrub(std::uint64_t frame) noexcept;
+    void mix_within_reach(std::uint64_t reach) noexcept;
+    void watch_slots() noexcept;
+    void watch(std::uint32_t slot) noexcept;
+    void report_end(std::uint32_t slot, std::uint64_t end) noexcept;
+    void begin_retiring(std::uint32_t slot) noexcept;
+    void finish_retiring(std::uint32_t slot) noexcept;
+    void leave_work(std::uint32_t bits) noexcept;
+    std::uint64_t now() const noexcept;
+    core::Playhead::At playhead() const noexcept;
+
+    Device& device_;
+    const core::BoardView& view_;
+    TraceRing& trace_;
+    sem_t& butler_;
+    core::Poster poster_;
+    core::SyncSnapshot snapshot_;
+    std::array<Watch, abi::max_slots> watches_{};
+    std::uint64_t mixed_to_ = 0; // everything before it that was in reach is mixed
+    std::uint64_t retiring_ = 0; // bits of slots
+    std::uint64_t open_ = 0;     // bits of slots with an open watch
+    bool output_;
+
+    std::thread thread_;
+    std::atomic<bool> stop_{false};
+    std::atomic<std::uint64_t> retire_requests_{0};
+    std::atomic<std::uint32_t> post_work_{0};
+    std::atomic<bool> resetting_{false};
+    std::atomic<std::uint64_t> played_{0};
+    std::atomic<std::uint64_t> repairs_{0};
+    std::atomic<std::uint64_t> xruns_{0};
+    std::atomic<bool> gone_{false};
+    std::atomic<bool> realtime_{false};
+};
+
+} // namespace ringmix::server

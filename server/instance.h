@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// instance.h: one open device with everything that belongs to it: the board and the arena that
+// clients map, the engine that runs on it and the butler that serves the engine.
+// Lives from the opening of the device to its closing; control thread only.
+
+#pragma once
+
+#include "core/validate.h"
+#include "server/arena.h"
+#include "server/butler.h"
+#include "server/device.h"
+#include "server/engine.h"
+#include "server/options.h"
+#include "sys/memory.h"
+
+#include <array>
+#include <memory>
+
+namespace ringmix::server
+{
+
+class Instance
+{
+public:
+    // Opens the device, lays out the shared memory and starts the engine. Throws std::runtime_error
+    // (std::system_error included) with the reason.
+    Instance(const Options& options, Say say, ClientNames& names, Retired& retired);
+    ~Instance();
+    Instance(const Instance&) = delete;
+    Instance& operator=(const Instance&) = delete;
+
+    Device& device() noexcept { return *device_; }
+    Engine& engine() noexcept { return *engine_; }
+    Arena& arena() noexcept { return arena_; }
+    const core::BoardView& view() const noexcept { return view_; }
+    std::size_t board_bytes() const noexcept { return board_memory_.size(); }
+    // What a player is given: board, arena, device.
+    std::array<int, 3> descriptors() const noexcept;
+    abi::Slot& slot(std::uint32_t number) noexcept { return view_.board->slots[number]; }
+
+private:
+    void lay_out_board(std::uint64_t arena_bytes);
+
+    std::unique_ptr<Device> device_;
+    sys::Descriptor board_fd_, arena_fd_;
+    sys::Mapping board_memory_, arena_memory_;
+    core::BoardView view_;
+    Arena arena_;
+    std::unique_ptr<Butler> butler_;
+    std::unique_ptr<Engine> engine_;
+};
+
+} // namespace ringmix::server

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// ringmixd: opens a playback device, lets it run for ever, and hands it to clients.
+
+#include "server/control.h"
+#include "server/log.h"
+#include "server/options.h"
+#include "server/service_manager.h"
+#include "sys/lock_file.h"
+#include "sys/paths.h"
+#include "sys/socket.h"
+
+#include <csignal>
+#include <cstdio>
+#include <fcntl.h>
+#include <stdexcept>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+namespace
+{
+
+using namespace ringmix;
+using namespace ringmix::server;
+
+// An autostarted server leaves the program that started it: its first process ends at once, so that
+// nobody has a child to wait for. The caller has made a new session already.
+void leave_parent()
+{
+    const pid_t child = fork();
+    if (child < 0)
+        throw std::runtime_error("cannot fork into the background");
+    if (child > 0)
+        _exit(0);
+}
+
+// Closing stderr tells the program that autostarted this server that it is ready.
+void leave_stderr()
+{
+    log_to_syslog();
+    const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null >= 0) {
+        dup2(null, STDERR_FILENO);
+        close(null);
+    }
+}
+
+// Signals that end the server, as a descriptor; blocked before any thread exists.
+sys::Descriptor take_signals()
+{
+    signal(SIGPIPE, SIG_IGN);
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigprocmask(SIG_BLOCK, &set, nullptr);
+    return sys::Descriptor(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+}
+
+int serve(const Options& options)
+{
+    if (options.autostarted)
+        leave_parent();
+    const sys::Descriptor signals = take_signals();
+
+    std::string path = options.socket.empty() ? sys::server_socket_path(options.name) : options.socket;
+    sys::Descriptor listener = passed_listener();
+    sys::Descriptor lock;
+    const bool own_socket = !listener;
+    if (own_socket) {
+        lock = sys::try_lock_file(path + ".lock");
+        if (!lock)
+            throw std::runtime_error("another ringmixd serves " + path + " already; stop it, or choose another --name");
+        listener = sys::listen_at(path, options.socket_mode);
+    } else {
+        path = "passed by the service manager";
+    }
+
+    int status = 0;
+    try {
+        Control control(options, std::move(listener), path);
+        const std::string what = control.description();
+        fmt::print(stderr, "ringmixd: ready: {}\n", what);
+        notify_manager("READY=1\nSTATUS=" + what);
+        if (options.autostarted)
+            leave_stderr();
+        status = control.run(signals.get());
+        notify_manager("STOPPING=1");
+    } catch (...) {
+        if (own_socket)
+            unlink(path.c_str());
+        throw;
+    }
+    if (own_socket)
+        unlink(path.c_str());
+    return status;
+}
+
+} // namespace
+
+int main(int argc, char** argv)
+{
+    try {
+        const Options options = parse_options(argc, argv);
+        if (options.action == Options::Action::help) {
+            std::fputs(usage_text().c_str(), stdout);
+            return 0;
+        }
+        if (options.action == Options::Action::version) {
+            std::puts("ringmixd " RINGMIX_VERSION);
+            return 0;
+        }
+        set_log_level(options.log_level);
+        return serve(options);
+    } catch (const UsageError& error) {
+        fmt::print(stderr, "ringmixd: {}\nTry 'ringmixd --help'.\n", error.what());
+        return 2;
+    } catch (const std::exception& error) {
+        log_line(LogLevel::error, error.what());
+        return 1;
+    }
+}

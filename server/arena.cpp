@@ -3,8 +3,7 @@
 
 #include <algorithm>
 
-namespace ringmix::server
-{
+namespace ringmix::server {
 
 std::optional<std::uint64_t> Arena::allocate(std::uint64_t bytes)
 {

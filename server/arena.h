@@ -8,11 +8,9 @@
 #include <map>
 #include <optional>
 
-namespace ringmix::server
-{
+namespace ringmix::server {
 
-class Arena
-{
+class Arena {
 public:
     static constexpr std::uint64_t alignment = 64; // bytes
 

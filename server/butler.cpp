@@ -11,8 +11,7 @@
 #include <sys/eventfd.h>
 #include <system_error>
 
-namespace ringmix::server
-{
+namespace ringmix::server {
 
 void ClientNames::set(std::uint32_t slot, std::string name, std::uint32_t pid)
 {

@@ -21,14 +21,12 @@
 #include <thread>
 #include <vector>
 
-namespace ringmix::server
-{
+namespace ringmix::server {
 
 class Engine;
 
 // Who sits in which slot: written by the control thread, read by the butler for its logs.
-class ClientNames
-{
+class ClientNames {
 public:
     void set(std::uint32_t slot, std::string name, std::uint32_t pid);
     ClientName get(std::uint32_t slot) const;
@@ -39,8 +37,7 @@ private:
 };
 
 // Slots whose audio has been played out: from the butler to the control thread.
-class Retired
-{
+class Retired {
 public:
     Retired();                                       // throws std::system_error
     int fd() const noexcept { return event_.get(); } // readable when there are some
@@ -53,8 +50,7 @@ private:
     std::vector<std::uint32_t> slots_;
 };
 
-class Butler
-{
+class Butler {
 public:
     // `output`: the file of --output; its event log is written beside it.
     Butler(Device& device, ClientNames& names, Retired& retired, const std::string& output);

@@ -16,11 +16,9 @@
 #include <sys/signalfd.h>
 #include <system_error>
 
-namespace ringmix::server
-{
+namespace ringmix::server {
 
-namespace
-{
+namespace {
 
 constexpr std::int64_t hello_timeout_ns = 5'000'000'000;
 constexpr std::size_t max_sessions = 4 * abi::max_slots;

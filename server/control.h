@@ -20,8 +20,7 @@
 #include <span>
 #include <string>
 
-namespace ringmix::server
-{
+namespace ringmix::server {
 
 // One connection, and what its client has.
 struct Session {
@@ -43,8 +42,7 @@ struct SlotOwner {
     std::optional<std::uint64_t> lane; // its offset in the arena
 };
 
-class Control
-{
+class Control {
 public:
     // `listener`: the socket, listening. Opens the device; throws with the reason.
     Control(const Options& options, sys::Descriptor listener, std::string socket_path);

@@ -23,11 +23,9 @@
 #include <system_error>
 #include <vector>
 
-namespace ringmix::server
-{
+namespace ringmix::server {
 
-namespace
-{
+namespace {
 
 struct PcmClose {
     void operator()(snd_pcm_t* pcm) const noexcept { snd_pcm_close(pcm); }
@@ -55,28 +53,33 @@ int descriptor_of(snd_pcm_t* pcm, const std::string& name)
     return entry.fd;
 }
 
-void require_free_running(int fd, const std::string& name)
+// Refuses devices that play only what they are told was written, or read it far ahead. USB devices
+// say so too (since Linux 5.16, for their low-latency mode), but their driver does without when the
+// stream runs freely: when its stop threshold is above the buffer size.
+void require_free_running(int fd, const std::string& name, int card)
 {
     const KernelPcmInfo info = kernel_pcm_info(fd);
-    const char* const why = info.sync_applptr ? "must be told of each frame written (SYNC_APPLPTR)"
-                            : info.no_rewinds ? "may fetch frames as soon as they are written (NO_REWINDS)"
-                                              : nullptr;
+    const char* why = nullptr;
+    if (info.no_rewinds)
+        why = "may fetch frames as soon as they are written (NO_REWINDS)";
+    else if (info.sync_applptr && card_driver(card) != "USB-Audio")
+        why = "must be told of each frame written (SYNC_APPLPTR)";
     if (why != nullptr)
         throw std::runtime_error(fmt::format("device {} cannot be shared by direct mixing: it {}", name, why));
 }
 
-std::uint64_t boundary_of(snd_pcm_t* pcm)
+std::uint64_t boundary_of(snd_pcm_t* pcm, const std::string& name)
 {
     snd_pcm_sw_params_t* params = nullptr;
     snd_pcm_sw_params_alloca(&params);
     snd_pcm_uframes_t boundary = 0;
-    if (snd_pcm_sw_params_current(pcm, params) < 0 || snd_pcm_sw_params_get_boundary(params, &boundary) < 0)
-        return 0;
+    if (snd_pcm_sw_params_current(pcm, params) < 0 || snd_pcm_sw_params_get_boundary(params, &boundary) < 0 ||
+        boundary == 0)
+        throw std::runtime_error(fmt::format("device {}: it does not tell where its pointer wraps", name));
     return boundary;
 }
 
-class KernelDevice final : public Device
-{
+class KernelDevice final : public Device {
 public:
     KernelDevice(const DeviceWishes& wishes, Say say);
     ~KernelDevice() override;
@@ -137,20 +140,22 @@ std::string describe(const std::string& name, const snd_pcm_info_t* info)
 KernelDevice::KernelDevice(const DeviceWishes& wishes, Say say)
     : pcm_(open_pcm(wishes.device, find_hardware(wishes.device))), fd_(descriptor_of(pcm_.get(), wishes.device))
 {
-    require_free_running(fd_, wishes.device);
-    shape_ = settle_hw_params(pcm_.get(), wishes, say);
-    settle_sw_params(pcm_.get(), wishes);
-    shape_.boundary = boundary_of(pcm_.get());
-    if (const int error = snd_pcm_prepare(pcm_.get()); error < 0)
-        throw std::system_error(-error, std::generic_category(), "cannot prepare device " + wishes.device);
-    kernel_ = sys::KernelPcm(fd_, ring_bytes());
-
     snd_pcm_info_t* info = nullptr;
     snd_pcm_info_alloca(&info);
     if (const int error = snd_pcm_info(pcm_.get(), info); error < 0)
         throw std::system_error(-error, std::generic_category(), "cannot ask device " + wishes.device);
+    const int card = snd_pcm_info_get_card(info);
     name_ = describe(wishes.device, info);
-    timer_ = std::make_unique<PeriodTimer>(snd_pcm_info_get_card(info), static_cast<int>(snd_pcm_info_get_device(info)),
+    require_free_running(fd_, wishes.device, card);
+
+    shape_ = settle_hw_params(pcm_.get(), wishes, say);
+    settle_sw_params(pcm_.get(), wishes);
+    shape_.boundary = boundary_of(pcm_.get(), wishes.device);
+    if (const int error = snd_pcm_prepare(pcm_.get()); error < 0)
+        throw std::system_error(-error, std::generic_category(), "cannot prepare device " + wishes.device);
+    kernel_ = sys::KernelPcm(fd_, ring_bytes());
+
+    timer_ = std::make_unique<PeriodTimer>(card, static_cast<int>(snd_pcm_info_get_device(info)),
                                            static_cast<int>(snd_pcm_info_get_subdevice(info)));
     if (!timer_->exists() && say != nullptr)
         say(fmt::format("{}: it has no period timer: waking by the clock", wishes.device));

@@ -17,13 +17,11 @@
 #include <stdexcept>
 #include <unistd.h>
 
-namespace ringmix::server
-{
+namespace ringmix::server {
 
 namespace fs = std::filesystem;
 
-namespace
-{
+namespace {
 
 // From here on libasound's own messages stay off stderr: its errors are reported once, by those who
 // know what was tried. For the whole process, as the handler for one thread has no C++ declaration
@@ -232,6 +230,18 @@ std::vector<std::string> list_playback_devices()
     for (const auto& [card, device] : found)
         names.push_back(fmt::format("hw:{},{}", card, device));
     return names;
+}
+
+std::string card_driver(int card)
+{
+    snd_ctl_t* ctl = nullptr;
+    if (snd_ctl_open(&ctl, fmt::format("hw:{}", card).c_str(), SND_CTL_NONBLOCK | SND_CTL_READONLY) < 0)
+        return {};
+    snd_ctl_card_info_t* info = nullptr;
+    snd_ctl_card_info_alloca(&info);
+    const std::string driver = snd_ctl_card_info(ctl, info) == 0 ? snd_ctl_card_info_get_driver(info) : "";
+    snd_ctl_close(ctl);
+    return driver;
 }
 
 std::string explain_failure(const std::string& name, const HardwareAddress& address, int error)

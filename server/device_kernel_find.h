@@ -8,8 +8,7 @@
 #include <string>
 #include <vector>
 
-namespace ringmix::server
-{
+namespace ringmix::server {
 
 // Where a hardware PCM name leads to.
 struct HardwareAddress {
@@ -25,6 +24,9 @@ HardwareAddress find_hardware(const std::string& name);
 // The names (hw:CARD,DEVICE) of all hardware playback devices, in order; also of those that this
 // user may not open.
 std::vector<std::string> list_playback_devices();
+
+// The driver of card `card` ("HDA-Intel", "USB-Audio", ...), empty if it cannot be told.
+std::string card_driver(int card);
 
 // Why opening `name` failed with -`error`, and what to do about it: one line.
 std::string explain_failure(const std::string& name, const HardwareAddress& address, int error);

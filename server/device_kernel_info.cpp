@@ -17,8 +17,7 @@
 #define SNDRV_PCM_INFO_NO_REWINDS 0x20000000
 #endif
 
-namespace ringmix::server
-{
+namespace ringmix::server {
 
 KernelPcmInfo kernel_pcm_info(int fd) noexcept
 {

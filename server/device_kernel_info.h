@@ -4,8 +4,7 @@
 
 #pragma once
 
-namespace ringmix::server
-{
+namespace ringmix::server {
 
 struct KernelPcmInfo {
     bool known = false; // the kernel answered

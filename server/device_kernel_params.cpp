@@ -12,11 +12,9 @@
 #include <stdexcept>
 #include <vector>
 
-namespace ringmix::server
-{
+namespace ringmix::server {
 
-namespace
-{
+namespace {
 
 struct HwDelete {
     void operator()(snd_pcm_hw_params_t* params) const noexcept { snd_pcm_hw_params_free(params); }

@@ -9,8 +9,7 @@
 
 #include <alsa/asoundlib.h>
 
-namespace ringmix::server
-{
+namespace ringmix::server {
 
 // Settles the hw_params of `pcm`. Returns the shape. Throws std::runtime_error naming `wishes.device`
 // and what it cannot do.

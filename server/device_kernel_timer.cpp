@@ -11,8 +11,7 @@
 #include <poll.h>
 #include <unistd.h>
 
-namespace ringmix::server
-{
+namespace ringmix::server {
 
 PeriodTimer::PeriodTimer(int card, int device, int subdevice) noexcept
 {

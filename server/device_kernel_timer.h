@@ -9,11 +9,9 @@
 #include <cstdint>
 #include <memory>
 
-namespace ringmix::server
-{
+namespace ringmix::server {
 
-class PeriodTimer
-{
+class PeriodTimer {
 public:
     // Opens the playback PCM's timer. Where there is none, exists() is false and wait() only sleeps.
     PeriodTimer(int card, int device, int subdevice) noexcept;

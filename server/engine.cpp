@@ -9,11 +9,9 @@
 #include <bit>
 #include <cstring>
 
-namespace ringmix::server
-{
+namespace ringmix::server {
 
-namespace
-{
+namespace {
 constexpr auto relaxed = std::memory_order_relaxed;
 constexpr auto acquire = std::memory_order_acquire;
 constexpr auto release = std::memory_order_release;
@@ -28,8 +26,9 @@ constexpr std::uint64_t bit(std::uint32_t slot) noexcept { return std::uint64_t{
 Engine::Engine(Device& device, const core::BoardView& view, TraceRing& trace, sem_t& butler, bool output)
     : device_(device), view_(view), trace_(trace), butler_(butler),
       poster_(view, view.board->engine.posting,
-              core::Playhead{[](const void* engine) noexcept { return static_cast<const Engine*>(engine)->playhead(); },
-                             this}),
+              core::Playhead{
+                  [](const void* engine) noexcept { return static_cast<const Engine*>(engine)->snapshot_.frame; },
+                  [](const void* engine) noexcept { return static_cast<const Engine*>(engine)->now(); }, this}),
       output_(output)
 {
     snapshot_.frame_ns = core::frame_duration(view.geometry.rate);
@@ -49,8 +48,6 @@ void Engine::stop() noexcept
     if (thread_.joinable())
         thread_.join();
 }
-
-core::Playhead::At Engine::playhead() const noexcept { return {snapshot_.frame, now()}; }
 
 std::uint64_t Engine::now() const noexcept { return core::frame_at(snapshot_, sys::monotonic_ns()); }
 

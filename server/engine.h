@@ -21,8 +21,7 @@
 #include <semaphore.h>
 #include <thread>
 
-namespace ringmix::server
-{
+namespace ringmix::server {
 
 // Work that the engine leaves to the butler.
 enum PostWork : std::uint32_t {
@@ -31,8 +30,7 @@ enum PostWork : std::uint32_t {
     work_reset = 4,  // the device has stopped: reset it
 };
 
-class Engine
-{
+class Engine {
 public:
     // `view` is the server's own; `butler` is posted when there is work; `output`: what is played is
     // also written out.
@@ -82,7 +80,6 @@ private:
     void finish_retiring(std::uint32_t slot) noexcept;
     void leave_work(std::uint32_t bits) noexcept;
     std::uint64_t now() const noexcept;
-    core::Playhead::At playhead() const noexcept;
 
     Device& device_;
     const core::BoardView& view_;

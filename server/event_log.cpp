@@ -9,11 +9,9 @@
 #include <cstring>
 #include <stdexcept>
 
-namespace ringmix::server
-{
+namespace ringmix::server {
 
-namespace
-{
+namespace {
 std::string quoted(const std::string& text)
 {
     char buffer[512];

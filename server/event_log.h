@@ -20,8 +20,7 @@
 #include <memory>
 #include <string>
 
-namespace ringmix::server
-{
+namespace ringmix::server {
 
 struct ClientName {
     std::string name;
@@ -34,8 +33,7 @@ struct PlayedExtent {
     std::uint64_t fade_frames;
 };
 
-class EventLog
-{
+class EventLog {
 public:
     // `output`: empty or "-": no log is kept. Throws std::runtime_error if the log cannot be made.
     explicit EventLog(const std::string& output);

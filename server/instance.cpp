@@ -7,11 +7,9 @@
 #include <algorithm>
 #include <new>
 
-namespace ringmix::server
-{
+namespace ringmix::server {
 
-namespace
-{
+namespace {
 constexpr std::uint32_t cycle_ms = 10;
 
 // How far ahead of the extrapolated playback position nothing can be changed any more. The virtual

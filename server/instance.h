@@ -17,11 +17,9 @@
 #include <array>
 #include <memory>
 
-namespace ringmix::server
-{
+namespace ringmix::server {
 
-class Instance
-{
+class Instance {
 public:
     // Opens the device, lays out the shared memory and starts the engine. Throws std::runtime_error
     // (std::system_error included) with the reason.

@@ -8,10 +8,8 @@
 #include <syslog.h>
 #include <unistd.h>
 
-namespace ringmix::server
-{
-namespace
-{
+namespace ringmix::server {
+namespace {
 
 struct LevelNames {
     std::string_view name;   // --log-level

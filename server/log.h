@@ -8,8 +8,7 @@
 #include <string>
 #include <string_view>
 
-namespace ringmix::server
-{
+namespace ringmix::server {
 
 enum class LogLevel { error, warning, info, debug };
 

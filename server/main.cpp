@@ -17,8 +17,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-namespace
-{
+namespace {
 
 using namespace ringmix;
 using namespace ringmix::server;

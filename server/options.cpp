@@ -11,10 +11,8 @@
 #include <optional>
 #include <string_view>
 
-namespace ringmix::server
-{
-namespace
-{
+namespace ringmix::server {
+namespace {
 
 constexpr double autostarted_idle_seconds = 5;
 constexpr double most_idle_seconds = 1e6;

@@ -10,8 +10,7 @@
 #include <stdexcept>
 #include <string>
 
-namespace ringmix::server
-{
+namespace ringmix::server {
 
 struct Options {
     DeviceWishes wishes;

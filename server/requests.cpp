@@ -15,11 +15,9 @@
 #include <system_error>
 #include <unistd.h>
 
-namespace ringmix::server
-{
+namespace ringmix::server {
 
-namespace
-{
+namespace {
 constexpr auto relaxed = std::memory_order_relaxed;
 constexpr auto acquire = std::memory_order_acquire;
 constexpr auto release_order = std::memory_order_release;

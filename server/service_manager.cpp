@@ -18,10 +18,8 @@
 #include <system_error>
 #include <unistd.h>
 
-namespace ringmix::server
-{
-namespace
-{
+namespace ringmix::server {
+namespace {
 
 constexpr int first_passed = 3; // SD_LISTEN_FDS_START
 constexpr int most_passed = 64; // more than any service unit of ours has

@@ -9,8 +9,7 @@
 
 #include <string>
 
-namespace ringmix::server
-{
+namespace ringmix::server {
 
 // Sends e.g. "READY=1\nSTATUS=..." if $NOTIFY_SOCKET is set (path or abstract). Never fails loudly.
 void notify_manager(const std::string& state) noexcept;

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "server/trace.h"
 
-namespace ringmix::server
-{
+namespace ringmix::server {
 
 // The words are stored with release and loaded with acquire, in place of fences (which the thread
 // sanitizer does not know): whoever reads one of a newer record's words sees its odd sequence next.

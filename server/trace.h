@@ -13,8 +13,7 @@
 #include <atomic>
 #include <cstdint>
 
-namespace ringmix::server
-{
+namespace ringmix::server {
 
 struct TraceRecord {
     std::uint32_t kind; // TraceKind
@@ -33,8 +32,7 @@ enum TraceKind : std::uint32_t {
     trace_engine_late,      // first: frame; extra: ns late
 };
 
-class TraceRing
-{
+class TraceRing {
 public:
     void write(const TraceRecord& record) noexcept;               // any thread, wait-free
     bool read(TraceRecord& record, std::uint64_t& lost) noexcept; // one reader; false: none there. `lost` is added to

@@ -22,8 +22,7 @@
 #include <cstdint>
 #include <type_traits>
 
-namespace ringmix::abi
-{
+namespace ringmix::abi {
 
 inline constexpr std::uint64_t magic = 0x31584d474e495221; // "!RINGMX1", little endian
 inline constexpr std::uint32_t major_version = 1;          // differs: refuse

@@ -33,8 +33,7 @@
 #include <cstdint>
 #include <type_traits>
 
-namespace ringmix::protocol
-{
+namespace ringmix::protocol {
 
 inline constexpr std::uint32_t magic = 0x584d4e52; // "RNMX"
 inline constexpr std::uint32_t major_version = 1;  // other major: refused with Error, EPROTO

@@ -10,10 +10,8 @@
 #include <iterator>
 #include <vector>
 
-namespace ringmix::ctl
-{
-namespace
-{
+namespace ringmix::ctl {
+namespace {
 
 using protocol::ClientInfo;
 

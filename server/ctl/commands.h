@@ -12,8 +12,7 @@
 #include <string>
 #include <string_view>
 
-namespace ringmix::ctl
-{
+namespace ringmix::ctl {
 
 std::string status(client::Connection& connection, bool json);
 std::string clients(client::Connection& connection, bool json);

@@ -12,10 +12,8 @@
 #include <getopt.h>
 #include <stdexcept>
 
-namespace ringmix::ctl
-{
-namespace
-{
+namespace ringmix::ctl {
+namespace {
 
 constexpr int exit_failure = 1;
 constexpr int exit_usage = 2;

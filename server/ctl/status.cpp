@@ -6,10 +6,8 @@
 #include <fmt/format.h>
 #include <iterator>
 
-namespace ringmix::ctl
-{
-namespace
-{
+namespace ringmix::ctl {
+namespace {
 
 std::string json_text(const protocol::Status& status)
 {

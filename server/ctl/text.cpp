@@ -8,8 +8,7 @@
 #include <cmath>
 #include <fmt/format.h>
 
-namespace ringmix::ctl
-{
+namespace ringmix::ctl {
 
 std::string quoted(std::string_view text)
 {

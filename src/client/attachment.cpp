@@ -5,11 +5,9 @@
 #include <cerrno>
 #include <system_error>
 
-namespace ringmix::client
-{
+namespace ringmix::client {
 
-namespace
-{
+namespace {
 [[noreturn]] void reject(const std::string& path, const std::string& why)
 {
     throw ClientError(EPROTO, "the server at " + path + " gave something unusable: " + why);

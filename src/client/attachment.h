@@ -14,11 +14,9 @@
 
 #include <memory>
 
-namespace ringmix::client
-{
+namespace ringmix::client {
 
-class Attachment
-{
+class Attachment {
 public:
     explicit Attachment(const Address& address);
     Attachment(const Attachment&) = delete;

@@ -13,10 +13,8 @@
 #include <system_error>
 #include <thread>
 
-namespace ringmix::client
-{
-namespace
-{
+namespace ringmix::client {
+namespace {
 
 constexpr std::chrono::milliseconds poll_interval{10};
 constexpr int shortest_start_ms = 1000; // for the holder of the lock, however long it waited for it

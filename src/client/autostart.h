@@ -13,8 +13,7 @@
 #include <string>
 #include <vector>
 
-namespace ringmix::client
-{
+namespace ringmix::client {
 
 // The program that is started, then its arguments.
 std::vector<std::string> server_command(const Address& address);

@@ -10,10 +10,8 @@
 #include <system_error>
 #include <unistd.h>
 
-namespace ringmix::client
-{
-namespace
-{
+namespace ringmix::client {
+namespace {
 
 // A connection that was closed without an answer: while connecting, a sign of a server that ends.
 struct ServerGone : ClientError {

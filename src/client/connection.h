@@ -18,8 +18,7 @@
 #include <string>
 #include <vector>
 
-namespace ringmix::client
-{
+namespace ringmix::client {
 
 inline constexpr int answer_timeout_ms = 2000;
 inline constexpr int start_timeout_ms = 10000;
@@ -49,8 +48,7 @@ enum class Attempt {
     closing, // somebody took the connection and closed it: a server that is just ending
 };
 
-class Connection
-{
+class Connection {
 public:
     // Tries the instance's socket paths in turn; with autostart, starts a server when none answers
     // (one of many programs that start at the same moment does it, the others wait for it).

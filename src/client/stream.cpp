@@ -8,11 +8,9 @@
 
 #include <cstring>
 
-namespace ringmix::client
-{
+namespace ringmix::client {
 
-namespace
-{
+namespace {
 constexpr auto relaxed = std::memory_order_relaxed;
 constexpr auto release_order = std::memory_order_release;
 

@@ -17,8 +17,7 @@
 #include <cstdint>
 #include <span>
 
-namespace ringmix::client
-{
+namespace ringmix::client {
 
 // Where an application's samples of one channel lie (as ALSA's snd_pcm_channel_area_t): sample i is
 // at base + i * step, in bytes.
@@ -27,8 +26,7 @@ struct ChannelArea {
     std::size_t step;
 };
 
-class Stream
-{
+class Stream {
 public:
     explicit Stream(Attachment& attachment) noexcept;
 

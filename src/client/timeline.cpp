@@ -5,11 +5,9 @@
 #include "sys/socket.h"
 #include "sys/timer.h"
 
-namespace ringmix::client
-{
+namespace ringmix::client {
 
-namespace
-{
+namespace {
 // The engine publishes at least every tenth of a second, also when nobody plays.
 constexpr std::int64_t stale_ns = 250'000'000;
 } // namespace
@@ -52,6 +50,13 @@ void Timeline::ask_kernel(core::SyncSnapshot& snapshot) const noexcept
     snapshot.time_ns = position.time_ns;
 }
 
+std::uint64_t Timeline::published() const noexcept
+{
+    core::SyncSnapshot newest;
+    core::read_newest(view_->board->sync, newest);
+    return newest.frame;
+}
+
 Timeline::Reading Timeline::read() const noexcept
 {
     const std::int64_t now_ns = sys::monotonic_ns();
@@ -72,11 +77,8 @@ std::int64_t Timeline::time_of(std::uint64_t frame) const noexcept
 
 core::Playhead Timeline::playhead() const noexcept
 {
-    return {[](const void* context) noexcept {
-                const Reading reading = static_cast<const Timeline*>(context)->read();
-                return core::Playhead::At{reading.published, reading.now};
-            },
-            this};
+    return {[](const void* context) noexcept { return static_cast<const Timeline*>(context)->published(); },
+            [](const void* context) noexcept { return static_cast<const Timeline*>(context)->read().now; }, this};
 }
 
 } // namespace ringmix::client

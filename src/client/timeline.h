@@ -17,11 +17,9 @@
 #include <atomic>
 #include <cstdint>
 
-namespace ringmix::client
-{
+namespace ringmix::client {
 
-class Timeline
-{
+class Timeline {
 public:
     struct Reading {
         std::uint64_t now;       // the frame that plays now, never going back
@@ -36,6 +34,8 @@ public:
     }
 
     Reading read() const noexcept;
+    // As in a Reading, but without the clock: as the server published it last. 0: never.
+    std::uint64_t published() const noexcept;
     // When `frame` will begin to play (CLOCK_MONOTONIC, ns).
     std::int64_t time_of(std::uint64_t frame) const noexcept;
     // True once the device cannot play any more: unplugged, or virtual and its server gone.

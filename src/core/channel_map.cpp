@@ -2,11 +2,9 @@
 
 #include "core/channel_map.h"
 
-namespace ringmix::core
-{
+namespace ringmix::core {
 
-namespace
-{
+namespace {
 // Of ALSA's enum snd_pcm_chmap_position.
 constexpr std::uint8_t unknown = 0, mono = 2, front_left = 3, front_right = 4;
 constexpr std::uint8_t standard[] = {3, 4, 5, 6, 7, 8, 9, 10}; // FL FR RL RR FC LFE SL SR

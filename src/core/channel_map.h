@@ -10,8 +10,7 @@
 #include <cstdint>
 #include <span>
 
-namespace ringmix::core
-{
+namespace ringmix::core {
 
 // Entry d: the client channel that device channel d plays, or abi::no_channel.
 using ChannelMap = std::array<std::uint8_t, abi::max_channels>;

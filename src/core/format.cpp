@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "core/format.h"
 
-namespace ringmix::core
-{
+namespace ringmix::core {
 
-namespace
-{
+namespace {
 
 struct Name {
     std::uint32_t format;

@@ -9,8 +9,7 @@
 #include <cstdint>
 #include <string_view>
 
-namespace ringmix::core
-{
+namespace ringmix::core {
 
 // Bytes that one sample takes in memory; 0 for a value that is no format.
 constexpr std::uint32_t sample_bytes(std::uint32_t format) noexcept

@@ -7,8 +7,7 @@
 #include <algorithm>
 #include <cstdint>
 
-namespace ringmix::core
-{
+namespace ringmix::core {
 
 // The frames start ... end - 1.
 struct Extent {

@@ -4,11 +4,9 @@
 #include <cstdint>
 #include <cstring>
 
-namespace ringmix::core
-{
+namespace ringmix::core {
 
-namespace
-{
+namespace {
 
 // One character as it goes into the output: an escape, a UTF-8 sequence or U+FFFD.
 struct Piece {

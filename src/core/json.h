@@ -7,8 +7,7 @@
 #include <cstddef>
 #include <string_view>
 
-namespace ringmix::core
-{
+namespace ringmix::core {
 
 // Writes `text` between double quotes, escaped as RFC 8259 asks (bytes that are not valid UTF-8
 // become U+FFFD), into `out` of `size` bytes; returns the bytes written. Cut so that it always

@@ -3,10 +3,8 @@
 
 #include <algorithm>
 
-namespace ringmix::core
-{
-namespace
-{
+namespace ringmix::core {
+namespace {
 
 // Where the strings of a message lie.
 struct TextField {

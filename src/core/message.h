@@ -12,8 +12,7 @@
 #include <span>
 #include <string_view>
 
-namespace ringmix::core
-{
+namespace ringmix::core {
 
 enum class MessageFault {
     none,

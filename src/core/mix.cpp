@@ -8,11 +8,9 @@
 #include <bit>
 #include <cstring>
 
-namespace ringmix::core
-{
+namespace ringmix::core {
 
-namespace
-{
+namespace {
 
 // Little endian words at any address. A lane may change under the reader: each word is loaded once.
 template <class Word> Word swapped(Word word) noexcept

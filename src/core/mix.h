@@ -23,8 +23,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace ringmix::core
-{
+namespace ringmix::core {
 
 // Where the samples of a lane go.
 struct LaneShape {

@@ -7,26 +7,24 @@
 #include <bit>
 #include <cstring>
 
-namespace ringmix::core
-{
+namespace ringmix::core {
 
-namespace
-{
+namespace {
 
 constexpr auto relaxed = std::memory_order_relaxed;
 constexpr auto acquire = std::memory_order_acquire;
 constexpr auto release = std::memory_order_release;
 constexpr auto acq_rel = std::memory_order_acq_rel;
 
-// A version that moves this often while one block is recombined is not moved by honest posters.
+// A version that moves this often while one batch is recombined is not moved by honest posters.
 constexpr int max_tries = 1000;
 
 constexpr std::uint32_t max_gain = 4 * abi::unity_gain; // +12 dB; keeps the wide sum from overflowing
 
-// The sums of one block; `wide` is only cleared and used when a lane needs it.
+// The sums of one batch; `wide` is only cleared and used when a lane needs it.
 struct Sums {
-    alignas(64) std::int32_t narrow[abi::block_frames * abi::max_channels];
-    alignas(64) std::int64_t wide[abi::block_frames * abi::max_channels];
+    alignas(64) std::int32_t narrow[batch_samples];
+    alignas(64) std::int64_t wide[batch_samples];
     bool wide_used = false;
 };
 
@@ -40,7 +38,7 @@ Gain gain_of(const abi::SlotConfig& config, std::uint64_t from) noexcept
     return gain;
 }
 
-// Adds `frames` cells of the lane, from cell `cell` on, to the sums at frame `offset` of the block.
+// Adds `frames` cells of the lane, from cell `cell` on, to the sums at frame `offset` of the batch.
 void accumulate(Sums& sums, const LaneView& lane, std::uint64_t cell, std::uint32_t offset, std::uint32_t frames,
                 std::uint32_t channels, const Gain& gain, std::size_t samples) noexcept
 {
@@ -93,65 +91,72 @@ void recombine(const BoardView& view, std::uint64_t from, std::uint32_t frames) 
     finalize(out, view.geometry.format, sums.narrow, sums.wide_used ? sums.wide : nullptr, samples);
 }
 
-Poster::Piece Poster::piece_at(Extent frames) const noexcept
+// The first batch of `frames`: up to batch_frames(), ending at a block's end, not across the ring's.
+Poster::Batch Poster::batch_at(Extent frames) const noexcept
 {
     const std::uint32_t ring = view_->geometry.ring_frames;
     const auto offset = static_cast<std::uint32_t>(frames.start % ring);
-    const std::uint32_t block = offset / abi::block_frames;
-    const std::uint32_t block_end = std::min((block + 1) * abi::block_frames, ring);
-    return {frames.start, static_cast<std::uint32_t>(std::min<std::uint64_t>(frames.length(), block_end - offset)),
-            block, 0};
+    const std::uint32_t first = offset / abi::block_frames;
+    const std::uint32_t end = std::min(first * abi::block_frames + batch_frames(*view_), ring);
+    Batch batch{};
+    batch.from = frames.start;
+    batch.frames = static_cast<std::uint32_t>(std::min<std::uint64_t>(frames.length(), end - offset));
+    batch.first_block = first;
+    batch.blocks = (offset + batch.frames - 1) / abi::block_frames - first + 1;
+    return batch;
 }
 
 void Poster::post(Extent frames) noexcept
 {
     frames.end = std::min(frames.end, frames.start + view_->geometry.ring_frames);
     while (!frames.empty()) {
-        Piece pieces[batch_blocks];
-        unsigned count = 0;
-        Extent rest = frames;
-        while (count < batch_blocks && !rest.empty()) {
-            pieces[count] = piece_at(rest);
-            rest.start += pieces[count++].frames;
-        }
-        posting_->store(pack({frames.start, rest.start}), release);
-        for (unsigned i = 0; i < count; i++)
-            pieces[i].seen = view_->versions[pieces[i].block].version.fetch_add(1, acq_rel) + 1;
+        Batch batch = batch_at(frames);
+        posting_->store(pack({batch.from, batch.from + batch.frames}), release);
+        for (std::uint32_t i = 0; i < batch.blocks; i++)
+            batch.seen[i] = view_->versions[batch.first_block + i].version.fetch_add(1, acq_rel) + 1;
         std::atomic_thread_fence(std::memory_order_seq_cst);
-        for (unsigned i = 0; i < count; i++)
-            settle(pieces[i]);
+        settle(batch);
         posting_->store(0, release);
-        frames = rest;
+        frames.start += batch.frames;
     }
 }
 
-// Recombines one piece until neither its version nor the playback position says "again".
-void Poster::settle(const Piece& piece) noexcept
+// Whether somebody else has changed one of the blocks since they were last looked at.
+bool Poster::moved(Batch& batch) const noexcept
+{
+    bool any = false;
+    for (std::uint32_t i = 0; i < batch.blocks; i++) {
+        const std::uint32_t version = view_->versions[batch.first_block + i].version.load(acquire);
+        any |= version != batch.seen[i];
+        batch.seen[i] = version;
+    }
+    return any;
+}
+
+// Recombines a batch until neither its versions nor the playback position says "again".
+void Poster::settle(Batch& batch) noexcept
 {
     const std::uint64_t ring = view_->geometry.ring_frames;
-    const abi::Word32& version = view_->versions[piece.block].version;
-    std::uint32_t seen = piece.seen;
-    std::uint64_t from = piece.from; // of the turn that the piece's last frame belongs to
-    std::uint32_t late = 0;          // frames of the piece that belong to the turn after that
+    std::uint64_t from = batch.from; // of the turn that the batch's last frame belongs to
+    std::uint32_t late = 0;          // frames of the batch that belong to the turn after that
     for (int i = 0; i < max_tries; i++) {
         if (late > 0)
             recombine(*view_, from + ring, late);
-        if (late < piece.frames)
-            recombine(*view_, from + late, piece.frames - late);
+        if (late < batch.frames)
+            recombine(*view_, from + late, batch.frames - late);
         std::atomic_thread_fence(std::memory_order_seq_cst);
 
-        const std::uint32_t version_now = version.load(acquire);
+        const bool changed = moved(batch);
         // A frame just stored that has certainly been played: its place belongs to the next turn.
         // (One that is only probably played is silenced by the device or scrubbed by the engine.)
-        const std::uint64_t played = playhead_().published;
+        const std::uint64_t played = playhead_.published(playhead_.context);
         const bool overtaken = played > from + late;
         if (overtaken) {
-            from = next_turn(from + piece.frames - 1, played, ring) - (piece.frames - 1);
+            from = next_turn(from + batch.frames - 1, played, ring) - (batch.frames - 1);
             late = static_cast<std::uint32_t>(played > from ? played - from : 0);
         }
-        if (!overtaken && version_now == seen)
+        if (!overtaken && !changed)
             return;
-        seen = version_now;
     }
 }
 
@@ -162,15 +167,16 @@ bool Poster::repair_word(const abi::Word64& posting, std::uint64_t& last) noexce
     last = word;
     if (!stuck || &posting == posting_)
         return false;
-    const Playhead::At at = playhead_();
+    const std::uint64_t published = playhead_.published(playhead_.context);
+    const std::uint64_t now = playhead_.now(playhead_.context);
     const std::uint64_t ring = view_->geometry.ring_frames;
-    const Extent frames = unpack(word, at.now);
+    const Extent frames = unpack(word, now);
     const std::uint64_t length = std::min(frames.length(), ring);
     // The turn in which the last frame is still ahead; what has been played of it belongs to the next.
-    const std::uint64_t from = next_turn(frames.end - 1, at.published, ring) - (length - 1);
-    post({std::max(from, at.now), from + length});
-    if (at.published > from)
-        post({from + ring, at.published + ring});
+    const std::uint64_t from = next_turn(frames.end - 1, published, ring) - (length - 1);
+    post({std::max(from, now), from + length});
+    if (published > from)
+        post({from + ring, published + ring});
     return true;
 }
 

@@ -24,27 +24,34 @@
 #include <array>
 #include <cstdint>
 
-namespace ringmix::core
-{
+namespace ringmix::core {
 
-// Where playback is, as a poster sees it (wait-free).
+// Where playback is, as a poster sees it. Both wait-free.
 struct Playhead {
-    struct At {
-        std::uint64_t published; // frames before it are played and silenced, their places free for the next turn
-        std::uint64_t now;       // extrapolated: frames before it are probably played, and not to be changed
-    };
-    At (*read)(const void* context) noexcept;
+    // Frames before it are played and silenced: their places belong to the next turn of the ring.
+    std::uint64_t (*published)(const void* context) noexcept;
+    // Extrapolated: frames before it are probably played, and not to be changed. Not before published.
+    std::uint64_t (*now)(const void* context) noexcept;
     const void* context;
-    At operator()() const noexcept { return read(context); }
 };
 
-// Sums all active lanes over `frames` frames from absolute frame `from`, which must lie in one block,
-// and stores the result in the ring. Pure in the sense above; takes no part in the protocol.
+// Sums all active lanes over `frames` frames from absolute frame `from` and stores the result in the
+// ring. At most batch_frames(view), not across the end of the ring. Pure in the sense above; takes no
+// part in the protocol.
 void recombine(const BoardView& view, std::uint64_t from, std::uint32_t frames) noexcept;
 
-// One process' (thread's) hand in the protocol. Not shared between threads.
-class Poster
+// Frames that are recombined at once: whole blocks, as many as fit `batch_samples` samples.
+inline constexpr std::uint32_t batch_samples = 2048;
+inline constexpr std::uint32_t max_batch_blocks = 4;
+constexpr std::uint32_t batch_frames(const BoardView& view) noexcept
 {
+    const std::uint32_t blocks = batch_samples / (abi::block_frames * view.geometry.channels);
+    return abi::block_frames * std::clamp(blocks, 1u, max_batch_blocks);
+}
+static_assert(abi::block_frames * abi::max_channels <= batch_samples);
+
+// One process' (thread's) hand in the protocol. Not shared between threads.
+class Poster {
 public:
     // `posting` is the word in which this poster shows what it works on; it alone writes it.
     Poster(const BoardView& view, abi::Word64& posting, Playhead playhead) noexcept
@@ -61,16 +68,18 @@ public:
     unsigned repair() noexcept;
 
 private:
-    struct Piece {
+    // Frames of up to max_batch_blocks neighbouring blocks, and the versions of those.
+    struct Batch {
         std::uint64_t from;
         std::uint32_t frames;
-        std::uint32_t block;
-        std::uint32_t seen;
+        std::uint32_t first_block;
+        std::uint32_t blocks;
+        std::uint32_t seen[max_batch_blocks];
     };
-    static constexpr unsigned batch_blocks = 4;
 
-    Piece piece_at(Extent frames) const noexcept;
-    void settle(const Piece& piece) noexcept;
+    Batch batch_at(Extent frames) const noexcept;
+    void settle(Batch& batch) noexcept;
+    bool moved(Batch& batch) const noexcept;
     bool repair_word(const abi::Word64& posting, std::uint64_t& last) noexcept;
 
     const BoardView* view_;

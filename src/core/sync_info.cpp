@@ -2,11 +2,9 @@
 
 #include "core/sync_info.h"
 
-namespace ringmix::core
-{
+namespace ringmix::core {
 
-namespace
-{
+namespace {
 constexpr auto relaxed = std::memory_order_relaxed;
 constexpr auto acquire = std::memory_order_acquire;
 constexpr auto release = std::memory_order_release;

@@ -11,8 +11,7 @@
 
 #include <cstdint>
 
-namespace ringmix::core
-{
+namespace ringmix::core {
 
 // Where the device was at one moment.
 struct SyncSnapshot {

@@ -6,11 +6,9 @@
 
 #include <cstring>
 
-namespace ringmix::core
-{
+namespace ringmix::core {
 
-namespace
-{
+namespace {
 
 constexpr std::uint32_t blocks_of(std::uint32_t ring_frames) noexcept
 {

@@ -14,8 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace ringmix::core
-{
+namespace ringmix::core {
 
 // One process' view of an instance. The pointers are to this process' mappings.
 struct BoardView {

@@ -7,11 +7,9 @@
 #include <unistd.h>
 #include <utility>
 
-namespace ringmix::sys
-{
+namespace ringmix::sys {
 
-class Descriptor
-{
+class Descriptor {
 public:
     Descriptor() noexcept = default;
     explicit Descriptor(int fd) noexcept : fd_(fd) {}

@@ -8,10 +8,8 @@
 #include <sys/ioctl.h>
 #include <system_error>
 
-namespace ringmix::sys
-{
-namespace
-{
+namespace ringmix::sys {
+namespace {
 
 using Status = struct snd_pcm_mmap_status;
 using SyncPtr = struct snd_pcm_sync_ptr;

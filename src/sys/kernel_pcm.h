@@ -9,11 +9,9 @@
 
 #include <cstdint>
 
-namespace ringmix::sys
-{
+namespace ringmix::sys {
 
-class KernelPcm
-{
+class KernelPcm {
 public:
     struct Position {
         std::uint64_t hw_ptr; // 0 ... boundary - 1

@@ -8,10 +8,8 @@
 #include <sys/stat.h>
 #include <system_error>
 
-namespace ringmix::sys
-{
-namespace
-{
+namespace ringmix::sys {
+namespace {
 
 // References, so that errno is read before any text is put together.
 template <class... Parts> [[noreturn]] void fail(int error, const Parts&... parts)

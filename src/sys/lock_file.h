@@ -9,8 +9,7 @@
 
 #include <string>
 
-namespace ringmix::sys
-{
+namespace ringmix::sys {
 
 // Tries to lock `path` (made with mode 0600, missing parent directories with 0700). Returns an
 // empty Descriptor when somebody else holds it; throws std::system_error naming the path if it

@@ -13,10 +13,8 @@
 #define MFD_NOEXEC_SEAL 0x0008U // Linux 6.3
 #endif
 
-namespace ringmix::sys
-{
-namespace
-{
+namespace ringmix::sys {
+namespace {
 
 // References, so that errno is read before any text is put together.
 template <class... Parts> [[noreturn]] void fail(int error, const Parts&... parts)

@@ -10,12 +10,10 @@
 #include <cstdint>
 #include <span>
 
-namespace ringmix::sys
-{
+namespace ringmix::sys {
 
 // A mapping of `bytes` bytes; unmapped when destroyed.
-class Mapping
-{
+class Mapping {
 public:
     Mapping() noexcept = default;
     Mapping(Mapping&& other) noexcept;

@@ -6,10 +6,8 @@
 #include <string_view>
 #include <unistd.h>
 
-namespace ringmix::sys
-{
-namespace
-{
+namespace ringmix::sys {
+namespace {
 
 constexpr std::size_t max_name_length = 64;
 

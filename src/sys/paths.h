@@ -7,8 +7,7 @@
 #include <string>
 #include <vector>
 
-namespace ringmix::sys
-{
+namespace ringmix::sys {
 
 // True if `name` can be an instance name: 1 to 64 of [A-Za-z0-9._-], not starting with a dot.
 bool valid_instance_name(const std::string& name) noexcept;

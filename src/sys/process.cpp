@@ -21,10 +21,8 @@
 #define SYS_pidfd_open 434 // the same on all architectures
 #endif
 
-namespace ringmix::sys
-{
-namespace
-{
+namespace ringmix::sys {
+namespace {
 
 constexpr std::size_t max_diagnostics = 4096;
 constexpr int grace_ms = 200; // for a killed child to end
@@ -54,8 +52,7 @@ std::string read_name(const std::string& path)
     return name;
 }
 
-class SpawnAttributes
-{
+class SpawnAttributes {
 public:
     SpawnAttributes()
     {
@@ -75,8 +72,7 @@ private:
     posix_spawnattr_t attributes_;
 };
 
-class SpawnActions
-{
+class SpawnActions {
 public:
     SpawnActions() { check(::posix_spawn_file_actions_init(&actions_), "posix_spawn_file_actions_init"); }
     SpawnActions(const SpawnActions&) = delete;

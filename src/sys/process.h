@@ -10,8 +10,7 @@
 #include <sys/types.h>
 #include <vector>
 
-namespace ringmix::sys
-{
+namespace ringmix::sys {
 
 // The short name of this program (as in /proc/self/comm or argv[0]'s last part); never empty.
 std::string program_name();

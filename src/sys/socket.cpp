@@ -13,10 +13,8 @@
 #include <sys/un.h>
 #include <system_error>
 
-namespace ringmix::sys
-{
-namespace
-{
+namespace ringmix::sys {
+namespace {
 
 constexpr std::size_t max_path = sizeof(sockaddr_un::sun_path) - 1;
 constexpr int connect_timeout_s = 5;

@@ -18,8 +18,7 @@
 #include <sys/types.h>
 #include <vector>
 
-namespace ringmix::sys
-{
+namespace ringmix::sys {
 
 inline constexpr std::size_t max_passed_descriptors = 8;
 

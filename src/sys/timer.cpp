@@ -9,10 +9,8 @@
 #include <sys/timerfd.h>
 #include <system_error>
 
-namespace ringmix::sys
-{
-namespace
-{
+namespace ringmix::sys {
+namespace {
 
 constexpr std::int64_t ns_per_second = 1'000'000'000;
 

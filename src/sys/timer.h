@@ -8,15 +8,13 @@
 
 #include <cstdint>
 
-namespace ringmix::sys
-{
+namespace ringmix::sys {
 
 // Nanoseconds of CLOCK_MONOTONIC. Wait-free, no system call where the vDSO has it.
 std::int64_t monotonic_ns() noexcept;
 
 // A one-shot timer; its descriptor becomes readable at the set time and stays so until set again.
-class Timer
-{
+class Timer {
 public:
     Timer(); // non-blocking, close-on-exec; throws std::system_error
     int fd() const noexcept { return fd_.get(); }

@@ -17,8 +17,7 @@
 #include <memory>
 #include <string>
 
-namespace ringmix::server
-{
+namespace ringmix::server {
 
 // What the user asks for; 0: no wish.
 struct DeviceWishes {
@@ -60,8 +59,7 @@ struct OutputState {
     std::uint64_t lost_frames = 0; // that it could not take
 };
 
-class Device
-{
+class Device {
 public:
     virtual ~Device() = default;
     Device() = default;

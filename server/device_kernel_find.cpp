@@ -86,18 +86,20 @@ Config find_definition(snd_config_t* top, std::string name)
     throw std::runtime_error(fmt::format("device {}: its definition goes round in circles", asked));
 }
 
-// A device file of a sound card that this user may not use; empty if there is none.
+bool forbidden(const std::string& node) { return ::access(node.c_str(), R_OK | W_OK) < 0 && errno == EACCES; }
+
+// The first device file of a sound card that this user may not use; empty if there is none.
 std::string forbidden_node()
 {
+    std::set<std::string> nodes;
     std::error_code ignored;
     for (const fs::directory_entry& entry : fs::directory_iterator("/dev/snd", ignored)) {
         const std::string file = entry.path().filename();
         const bool playback = file.starts_with("pcm") && file.ends_with('p');
-        if ((playback || file.starts_with("controlC")) && ::access(entry.path().c_str(), R_OK | W_OK) < 0 &&
-            errno == EACCES)
-            return entry.path();
+        if ((playback || file.starts_with("controlC")) && forbidden(entry.path()))
+            nodes.insert(entry.path());
     }
-    return {};
+    return nodes.empty() ? std::string() : *nodes.begin();
 }
 
 std::string permission_advice(const std::string& node)
@@ -252,8 +254,9 @@ std::string explain_failure(const std::string& name, const HardwareAddress& addr
         return fmt::format("device {} is busy: held by {}; end it, or choose another --device", name, holders(address));
     case EACCES:
     case EPERM: {
-        const std::string node = forbidden_node();
-        return fmt::format("device {}: {}", name, permission_advice(node.empty() ? "its device file" : node));
+        const std::string node = fmt::format("/dev/snd/pcmC{}D{}p", address.card, address.device);
+        const std::string control = fmt::format("/dev/snd/controlC{}", address.card);
+        return fmt::format("device {}: {}", name, permission_advice(forbidden(control) ? control : node));
     }
     case ENOENT:
     case ENODEV:

@@ -8,8 +8,7 @@
 #include <fmt/format.h>
 #include <stdexcept>
 
-namespace ringmix::server
-{
+namespace ringmix::server {
 
 std::unique_ptr<Device> open_device(const DeviceWishes& wishes, Say say)
 {

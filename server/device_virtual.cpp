@@ -9,11 +9,9 @@
 #include <cstring>
 #include <fmt/format.h>
 
-namespace ringmix::server
-{
+namespace ringmix::server {
 
-namespace
-{
+namespace {
 constexpr std::uint32_t max_ring = abi::max_blocks * abi::block_frames;
 
 // `wish` (0: `usual`) as far as the limits allow; a wish that they do not is said.

@@ -15,8 +15,7 @@
 #include <memory>
 #include <string>
 
-namespace ringmix::server
-{
+namespace ringmix::server {
 
 // Frames that a clock of `rate` Hz has completed after `ns` nanoseconds: floor(ns * rate / 10^9),
 // exact for any ns >= 0 and rate < 2^33.
@@ -34,8 +33,7 @@ constexpr std::int64_t ns_of_frames(std::uint64_t frames, std::uint32_t rate) no
     return static_cast<std::int64_t>(frames / rate * second + (frames % rate * second + rate - 1) / rate);
 }
 
-class VirtualDevice final : public Device
-{
+class VirtualDevice final : public Device {
 public:
     using Clock = std::int64_t (*)() noexcept; // ns, never backwards
 

@@ -17,11 +17,9 @@
 #include <system_error>
 #include <unistd.h>
 
-namespace ringmix::server
-{
+namespace ringmix::server {
 
-namespace
-{
+namespace {
 constexpr std::uint64_t header_bytes = 8; // of a record: frames << 2 | kind
 constexpr std::size_t block_bytes = 64 << 10;
 constexpr std::uint64_t turn_bytes = 1 << 20; // that one write() puts out at most

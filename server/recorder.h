@@ -19,12 +19,10 @@
 #include <string>
 #include <vector>
 
-namespace ringmix::server
-{
+namespace ringmix::server {
 
 // Where recorded bytes go. Butler thread.
-class OutputSink
-{
+class OutputSink {
 public:
     virtual ~OutputSink() = default;
     OutputSink() = default;
@@ -38,8 +36,7 @@ public:
 };
 
 // `fd` (not owned), without ever blocking on a pipe whose reader is slow. SIGPIPE must be ignored.
-class RawSink final : public OutputSink
-{
+class RawSink final : public OutputSink {
 public:
     explicit RawSink(int fd) noexcept;
     std::int64_t write(std::span<const std::byte> bytes) noexcept override;
@@ -49,8 +46,7 @@ private:
     std::size_t most_; // bytes that one write may take without blocking
 };
 
-class WavSink final : public OutputSink
-{
+class WavSink final : public OutputSink {
 public:
     WavSink(const std::string& path, const WavShape& shape) : file_(path, shape) {}
     std::int64_t write(std::span<const std::byte> bytes) noexcept override { return file_.write(bytes); }
@@ -61,8 +57,7 @@ private:
     WavFile file_;
 };
 
-class Recorder
-{
+class Recorder {
 public:
     struct Settings {
         std::uint32_t format;   // abi::format_* of the frames that are pushed

@@ -9,19 +9,16 @@
 #include <system_error>
 #include <unistd.h>
 
-namespace ringmix::server
-{
+namespace ringmix::server {
 
-namespace
-{
+namespace {
 constexpr std::uint32_t ds64_bytes = 28;
 constexpr std::uint16_t format_pcm = 1;
 constexpr std::uint16_t format_extensible = 0xfffe;
 // KSDATAFORMAT_SUBTYPE_PCM behind its first two bytes, which are the format's number.
 constexpr std::uint8_t subtype_rest[] = {0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xaa, 0, 0x38, 0x9b, 0x71};
 
-class Bytes
-{
+class Bytes {
 public:
     void tag(std::string_view four)
     {

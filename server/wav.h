@@ -17,8 +17,7 @@
 #include <string>
 #include <vector>
 
-namespace ringmix::server
-{
+namespace ringmix::server {
 
 struct WavShape {
     std::uint32_t channels;
@@ -37,8 +36,7 @@ std::uint32_t wav_channel_mask(const WavShape& shape) noexcept;
 // Everything before the samples, for `data_bytes` bytes of them. The size depends on `shape` only.
 std::vector<std::byte> wav_header(const WavShape& shape, std::uint64_t data_bytes, std::uint64_t limit = wav_limit);
 
-class WavFile
-{
+class WavFile {
 public:
     // Creates or empties the regular file `path`. Throws std::system_error naming it.
     WavFile(const std::string& path, const WavShape& shape, std::uint64_t limit = wav_limit);

@@ -67,6 +67,7 @@ int serve(const Options& options)
     sys::Descriptor lock;
     const bool own_socket = !listener;
     if (own_socket) {
+        sys::require_socket_path(path);
         lock = sys::try_lock_file(path + ".lock");
         if (!lock)
             throw std::runtime_error("another ringmixd serves " + path + " already; stop it, or choose another --name");

@@ -2,6 +2,7 @@
 
 #include "sys/memory.h"
 
+#include "sys/error.h"
 #include <cerrno>
 #include <fcntl.h>
 #include <string>
@@ -15,12 +16,6 @@
 
 namespace ringmix::sys {
 namespace {
-
-// References, so that errno is read before any text is put together.
-template <class... Parts> [[noreturn]] void fail(int error, const Parts&... parts)
-{
-    throw std::system_error(error, std::generic_category(), (std::string() + ... + parts));
-}
 
 int create_memory_file(const char* name) noexcept
 {

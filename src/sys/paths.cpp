@@ -2,8 +2,12 @@
 
 #include "sys/paths.h"
 
+#include "sys/error.h"
+
+#include <cerrno>
 #include <cstdlib>
 #include <string_view>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace ringmix::sys {
@@ -60,6 +64,19 @@ std::vector<std::string> client_socket_paths(const std::string& name)
         paths.push_back(std::move(path));
     paths.push_back(system_path(name));
     return paths;
+}
+
+void make_directories_for(const std::string& path)
+{
+    const mode_t mode = ::geteuid() == 0 ? 0755 : 0700;
+    for (auto slash = path.find('/', 1); slash != std::string::npos; slash = path.find('/', slash + 1)) {
+        const std::string directory = path.substr(0, slash);
+        if (::mkdir(directory.c_str(), mode) == 0 || errno == EEXIST)
+            continue;
+        const int error = errno;
+        if (::access(directory.c_str(), F_OK) < 0)
+            fail(error, "make directory ", directory, " for ", path, " (--socket chooses another place)");
+    }
 }
 
 } // namespace ringmix::sys

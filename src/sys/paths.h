@@ -20,4 +20,9 @@ std::string server_socket_path(const std::string& name);
 // system's. Environment is ignored in set-user-ID programs (secure_getenv).
 std::vector<std::string> client_socket_paths(const std::string& name);
 
+// Makes the directories that lead to `path`, where they are missing: the user's own (0700), or, made
+// by root, passable for all (0755; a socket's own mode says who may use it). Throws
+// std::system_error naming the directory.
+void make_directories_for(const std::string& path);
+
 } // namespace ringmix::sys

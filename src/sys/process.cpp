@@ -2,6 +2,7 @@
 
 #include "sys/process.h"
 
+#include "sys/error.h"
 #include "sys/timer.h"
 
 #include <algorithm>
@@ -28,12 +29,6 @@ constexpr std::size_t max_diagnostics = 4096;
 constexpr int grace_ms = 200; // for a killed child to end
 constexpr int look_ms = 10;   // between looks at a child without a pidfd
 constexpr std::int64_t ns_per_ms = 1'000'000;
-
-// References, so that errno is read before any text is put together.
-template <class... Parts> [[noreturn]] void fail(int error, const Parts&... parts)
-{
-    throw std::system_error(error, std::generic_category(), (std::string() + ... + parts));
-}
 
 void check(int error, const char* what)
 {

@@ -2,6 +2,8 @@
 
 #include "sys/socket.h"
 
+#include "sys/error.h"
+#include "sys/paths.h"
 #include "sys/timer.h"
 
 #include <algorithm>
@@ -24,12 +26,6 @@ constexpr std::int64_t ns_per_ms = 1'000'000;
 struct alignas(cmsghdr) ControlBuffer {
     std::byte bytes[CMSG_SPACE(max_passed_descriptors * sizeof(int))];
 };
-
-// References, so that errno is read before any text is put together.
-template <class... Parts> [[noreturn]] void fail(int error, const Parts&... parts)
-{
-    throw std::system_error(error, std::generic_category(), (std::string() + ... + parts));
-}
 
 sockaddr_un to_address(const std::string& path)
 {
@@ -69,19 +65,6 @@ std::string directory_of(const std::string& path)
 {
     const auto slash = path.rfind('/');
     return slash == std::string::npos ? "." : path.substr(0, std::max<std::size_t>(slash, 1));
-}
-
-// Some file systems answer other things than EEXIST for what exists: look before complaining.
-void make_parents(const std::string& path)
-{
-    for (auto slash = path.find('/', 1); slash != std::string::npos; slash = path.find('/', slash + 1)) {
-        const std::string directory = path.substr(0, slash);
-        if (::mkdir(directory.c_str(), 0700) == 0 || errno == EEXIST)
-            continue;
-        const int error = errno;
-        if (::access(directory.c_str(), F_OK) < 0)
-            fail(error, "make directory ", directory, " (--socket chooses another place)");
-    }
 }
 
 // Removes a socket file that nobody answers. Two servers cannot do it to each other: the caller
@@ -180,6 +163,8 @@ bool receive_now(int socket, std::span<std::byte> buffer, Packet& packet)
 
 } // namespace
 
+void require_socket_path(const std::string& path) { to_address(path); }
+
 Descriptor connect_to(const std::string& path)
 {
     const sockaddr_un address = to_address(path);
@@ -199,7 +184,7 @@ Descriptor connect_to(const std::string& path)
 Descriptor listen_at(const std::string& path, mode_t mode)
 {
     const sockaddr_un address = to_address(path);
-    make_parents(path);
+    make_directories_for(path);
     remove_stale(path, address);
     Descriptor socket = make_socket(SOCK_NONBLOCK);
     // Before bind(), so that the file is never more open than asked, whatever the umask.

@@ -26,6 +26,9 @@ inline constexpr std::size_t max_passed_descriptors = 8;
 // else what connect() said (ENOENT, ECONNREFUSED: nobody listens). Close-on-exec.
 Descriptor connect_to(const std::string& path);
 
+// Throws as connect_to and listen_at do if `path` cannot be a socket's: empty, too long.
+void require_socket_path(const std::string& path);
+
 // A listening socket at `path` with mode `mode` (e.g. 0600), close-on-exec, non-blocking. Missing
 // parent directories are made with 0700. A socket file that nobody answers is replaced; one that
 // is answered, or a file that is no socket, is an error (EADDRINUSE / EEXIST).

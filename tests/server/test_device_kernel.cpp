@@ -12,8 +12,7 @@
 using namespace ringmix;
 using namespace ringmix::server;
 
-namespace
-{
+namespace {
 std::string refusal(const std::string& name, const std::string& output = {})
 {
     DeviceWishes wishes;

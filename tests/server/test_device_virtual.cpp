@@ -14,8 +14,7 @@
 using namespace ringmix;
 using namespace ringmix::server;
 
-namespace
-{
+namespace {
 
 std::int64_t fake_now = 0;
 std::int64_t fake_clock() noexcept { return fake_now; }

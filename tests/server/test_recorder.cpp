@@ -19,8 +19,7 @@
 using namespace ringmix;
 using namespace ringmix::server;
 
-namespace
-{
+namespace {
 
 // Keeps what it gets; takes at most `grain` bytes at once; blocked or broken on demand.
 struct TestSink final : OutputSink {

@@ -17,8 +17,7 @@
 using namespace ringmix;
 using namespace ringmix::server;
 
-namespace
-{
+namespace {
 
 struct Parsed {
     std::string kind;

@@ -7,8 +7,7 @@
 using ringmix::sys::Descriptor;
 using namespace ringmix::test;
 
-namespace
-{
+namespace {
 
 int open_null() { return ::open("/dev/null", O_RDWR | O_CLOEXEC); }
 

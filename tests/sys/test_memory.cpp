@@ -11,8 +11,7 @@
 using namespace ringmix::sys;
 using namespace ringmix::test;
 
-namespace
-{
+namespace {
 
 constexpr std::size_t size = 3 * 4096 + 100;
 

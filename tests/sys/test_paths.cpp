@@ -10,8 +10,7 @@ using namespace ringmix::sys;
 using namespace ringmix::test;
 using Paths = std::vector<std::string>;
 
-namespace
-{
+namespace {
 
 // Evaluates `condition` as a user who is not root.
 template <class Condition> bool as_user(Condition&& condition)

@@ -13,8 +13,7 @@
 using namespace ringmix::sys;
 using namespace ringmix::test;
 
-namespace
-{
+namespace {
 
 SpawnResult run_script(const std::string& script, int timeout_ms = patience_ms,
                        const std::vector<std::string>& environment = {}, const std::string& argument = "")

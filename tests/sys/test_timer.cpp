@@ -13,8 +13,7 @@
 using namespace ringmix::sys;
 using namespace ringmix::test;
 
-namespace
-{
+namespace {
 
 constexpr std::int64_t ns_per_ms = 1'000'000;
 

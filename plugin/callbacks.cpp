@@ -12,11 +12,9 @@
 #include <poll.h>
 #include <system_error>
 
-namespace ringmix::plugin
-{
+namespace ringmix::plugin {
 
-namespace
-{
+namespace {
 
 template <class Function> int guarded(const char* what, Function&& function) noexcept
 {
@@ -42,15 +40,7 @@ Pcm& pcm_of(snd_pcm_ioplug_t* io) noexcept { return *static_cast<Pcm*>(io->priva
 
 // A class, so that Pcm can let it (and nobody else) in.
 struct Callbacks {
-    static int start(snd_pcm_ioplug_t* io) noexcept
-    {
-        Pcm& pcm = pcm_of(io);
-        if (pcm.lost())
-            return -ENODEV;
-        pcm.stream_.start();
-        pcm.arm();
-        return 0;
-    }
+    static int start(snd_pcm_ioplug_t* io) noexcept { return pcm_of(io).start(); }
 
     static int stop(snd_pcm_ioplug_t* io) noexcept
     {
@@ -81,6 +71,8 @@ struct Callbacks {
 
     static int hw_params(snd_pcm_ioplug_t* io, snd_pcm_hw_params_t*) noexcept
     {
+        if (pcm_of(io).lost()) // also a child after fork(): the connection is its parent's
+            return -ENODEV;
         return guarded("hw_params", [io] { return pcm_of(io).configure(); });
     }
 
@@ -131,6 +123,8 @@ struct Callbacks {
         if (space < 1)
             return 0;
         Pcm& pcm = pcm_of(io);
+        if (!pcm.attachment_.ours())
+            return -ENODEV; // the timer wakes the parent
         pcm.arm();
         pfd->fd = pcm.timer_.fd();
         pfd->events = POLLIN | POLLERR;
@@ -161,8 +155,7 @@ struct Callbacks {
     }
 };
 
-namespace
-{
+namespace {
 const snd_pcm_ioplug_callback_t callbacks = [] {
     snd_pcm_ioplug_callback_t table{};
     table.start = Callbacks::start;
@@ -202,8 +195,7 @@ int Pcm::create(const char* name, snd_pcm_stream_t direction, int mode)
     return set_constraints();
 }
 
-namespace
-{
+namespace {
 
 int open_pcm(snd_pcm_t** pcmp, const char* name, snd_config_t* node, snd_pcm_stream_t direction, int mode)
 {
@@ -211,7 +203,8 @@ int open_pcm(snd_pcm_t** pcmp, const char* name, snd_config_t* node, snd_pcm_str
     if (const int error = read_settings(node, settings); error < 0)
         return error;
     if (direction != SND_PCM_STREAM_PLAYBACK) {
-        SNDERR("ringmix: \"%s\" is for playback only; use type asym to send capture elsewhere", name);
+        SNDERR("ringmix: \"%s\" is for playback only; use type asym to send capture elsewhere",
+               name != nullptr ? name : "ringmix");
         return -EINVAL;
     }
     auto pcm = std::make_unique<Pcm>(settings);

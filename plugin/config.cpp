@@ -10,11 +10,9 @@
 #include <string>
 #include <string_view>
 
-namespace ringmix::plugin
-{
+namespace ringmix::plugin {
 
-namespace
-{
+namespace {
 
 constexpr double max_gain_db = 12.0;
 

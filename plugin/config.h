@@ -10,8 +10,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace ringmix::plugin
-{
+namespace ringmix::plugin {
 
 struct Settings {
     client::Address address;

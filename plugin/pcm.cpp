@@ -8,15 +8,13 @@
 #include <cstdlib>
 #include <poll.h>
 
-namespace ringmix::plugin
-{
+namespace ringmix::plugin {
 
-namespace
-{
+namespace {
 
 // Longest time without a look at the device, so that a lost one is noticed.
 constexpr std::int64_t max_wait_ns = 500'000'000;
-// Reasons for which the timer can be armed, beside positions (which are far smaller).
+// What the timer can wait for, beside positions of the stream (which are far smaller).
 constexpr std::uint64_t at_once = ~std::uint64_t{0};
 constexpr std::uint64_t just_look = at_once - 1;
 
@@ -52,6 +50,9 @@ int Pcm::set_constraints() noexcept
     static constexpr unsigned formats[] = {SND_PCM_FORMAT_S16_LE, SND_PCM_FORMAT_S24_LE,   SND_PCM_FORMAT_S24_3LE,
                                            SND_PCM_FORMAT_S32_LE, SND_PCM_FORMAT_FLOAT_LE, SND_PCM_FORMAT_U8};
     const auto mapped = static_cast<unsigned>(settings_.map.size());
+    core::ChannelMap map;
+    if (const int mistake = choose_map(map); mistake < 0)
+        return mistake;
     // libasound limits buffers in bytes only. Two seconds of stereo in the widest format: that is
     // half a second of eight channels, and several seconds of narrower ones.
     const unsigned max_bytes = 2 * geometry.rate * 4 * std::min(geometry.channels, 2u);
@@ -104,12 +105,30 @@ void Pcm::prepare() noexcept
     wake();
 }
 
+// Explicit, or by the start threshold. As with a kernel's PCM, a start with nothing to play is an
+// underrun.
+int Pcm::start() noexcept
+{
+    if (lost())
+        return -ENODEV;
+    const std::uint64_t appl = position_of(io_.appl_ptr);
+    if (appl == base_ && stops_at_xrun() && stop_threshold_ <= io_.buffer_size)
+        return -EPIPE;
+    stream_.end_at(appl); // rewound or reset since it was written
+    stream_.start();
+    arm_for(SND_PCM_STATE_RUNNING, appl); // libasound sets the state when this has returned
+    return 0;
+}
+
 // Marks the PCM as disconnected once the device cannot play any more.
 bool Pcm::lost() noexcept
 {
     if (attachment_.ours() && !attachment_.timeline().lost())
         return false;
-    snd_pcm_ioplug_set_state(&io_, SND_PCM_STATE_DISCONNECTED);
+    if (io_.state != SND_PCM_STATE_DISCONNECTED) {
+        snd_pcm_ioplug_set_state(&io_, SND_PCM_STATE_DISCONNECTED);
+        wake(); // whoever waits must see it
+    }
     return true;
 }
 
@@ -117,11 +136,11 @@ bool Pcm::lost() noexcept
 // counting begins anew at the point that can still be changed.
 void Pcm::follow_reset() noexcept
 {
-    if (io_.hw_ptr != 0 || io_.appl_ptr != 0 || (reported_hw_ == 0 && position_ == base_) || !stream_.running())
+    const bool was_reset = reported_hw_ != 0 ? io_.hw_ptr == 0 : position_ != base_ && io_.appl_ptr == 0;
+    if (!was_reset)
         return;
-    const std::int64_t horizon = stream_.horizon_position();
-    base_ = static_cast<std::uint64_t>(std::max<std::int64_t>(horizon, 0));
-    stream_.take_back(std::min(base_, stream_.written()));
+    base_ = static_cast<std::uint64_t>(std::max<std::int64_t>(stream_.horizon_position(), 0));
+    stream_.end_at(base_);
     position_ = base_;
     last_appl_ = reported_hw_ = 0;
 }
@@ -137,29 +156,45 @@ std::uint64_t Pcm::position_of(snd_pcm_uframes_t appl_ptr) const noexcept
     return position_ > back ? position_ - back : 0;
 }
 
+std::int64_t Pcm::reported_position() const noexcept { return static_cast<std::int64_t>(base_ + reported_hw_); }
+
+// While draining, the end is reached when the last frame has been heard.
+std::int64_t Pcm::drained_position(std::int64_t before) noexcept
+{
+    const std::uint64_t appl = position_of(io_.appl_ptr);
+    const auto end = static_cast<std::int64_t>(appl);
+    if (!stream_.running() && end <= before)
+        return end; // nothing was written
+    stream_.drain(appl);
+    const std::int64_t heard = stream_.heard_position();
+    return heard >= end ? std::max(before, end) : std::min(std::max(before, heard), end - 1);
+}
+
+// False: the program wants to go on over underruns (stop_threshold = boundary).
+bool Pcm::stops_at_xrun() const noexcept { return stop_threshold_ <= boundary_ / 2; }
+
+bool Pcm::underrun(std::int64_t hw_position) noexcept
+{
+    if (!stops_at_xrun())
+        return late_ = false;
+    const std::int64_t queued = static_cast<std::int64_t>(position_of(io_.appl_ptr)) - hw_position;
+    return late_ || static_cast<std::int64_t>(io_.buffer_size) - queued >= static_cast<std::int64_t>(stop_threshold_);
+}
+
 snd_pcm_sframes_t Pcm::pointer() noexcept
 {
     if (lost())
         return static_cast<snd_pcm_sframes_t>(reported_hw_);
     follow_reset();
-    std::int64_t position = static_cast<std::int64_t>(base_) + static_cast<std::int64_t>(reported_hw_);
-    if (io_.state == SND_PCM_STATE_DRAINING) {
-        // The end is reached when the last frame has been heard.
-        stream_.tend();
-        const auto end = static_cast<std::int64_t>(stream_.written());
-        const std::int64_t heard = stream_.heard_position();
-        position = heard >= end ? end : std::max(position, std::min(heard, end - 1));
-    } else if (stream_.running()) {
+    std::int64_t position = reported_position();
+    if (io_.state == SND_PCM_STATE_DRAINING)
+        position = drained_position(position);
+    else
         position = std::max(position, stream_.horizon_position());
-        const auto appl = static_cast<std::int64_t>(position_of(io_.appl_ptr));
-        const std::int64_t queued = appl - position;
-        const auto buffer = static_cast<std::int64_t>(io_.buffer_size);
-        const bool stops = stop_threshold_ <= static_cast<snd_pcm_uframes_t>(boundary_ / 2);
-        if (stops && (late_ || buffer - queued >= static_cast<std::int64_t>(stop_threshold_))) {
-            stream_.xrun();
-            wake();
-            return -EPIPE;
-        }
+    if (io_.state == SND_PCM_STATE_RUNNING && underrun(position)) {
+        stream_.xrun();
+        wake();
+        return -EPIPE;
     }
     reported_hw_ = static_cast<snd_pcm_uframes_t>(static_cast<std::uint64_t>(position) - base_) % boundary_;
     return static_cast<snd_pcm_sframes_t>(reported_hw_);
@@ -174,8 +209,10 @@ void Pcm::transfer(const snd_pcm_channel_area_t* areas, snd_pcm_uframes_t offset
         const std::size_t step = areas[c].step / 8;
         sources[c] = {static_cast<const std::byte*>(areas[c].addr) + areas[c].first / 8 + offset * step, step};
     }
+    const std::uint64_t before = position_;
     position_ = position_of(io_.appl_ptr);
     last_appl_ = io_.appl_ptr;
+    const bool rewound = position_ + size < before;
     while (size > 0) { // more than a buffer at once only where nothing stops at an xrun
         const snd_pcm_uframes_t count = std::min(size, io_.buffer_size);
         late_ |= stream_.write(position_, {sources, channels}, count) != 0;
@@ -185,9 +222,10 @@ void Pcm::transfer(const snd_pcm_channel_area_t* areas, snd_pcm_uframes_t offset
         last_appl_ = (last_appl_ + count) % boundary_;
         size -= count;
     }
-    // The timer has expired for the space that is now filled: it must not stay readable.
-    if (sys::monotonic_ns() >= armed_ns_.load(std::memory_order_relaxed))
-        arm();
+    // A program that got its descriptors earlier calls nothing between this and poll(): the timer
+    // must not stay readable for space that is now filled, nor wait for what was rewound.
+    if (rewound || sys::monotonic_ns() >= armed_ns_.load(std::memory_order_relaxed))
+        arm_for(io_.state, position_);
 }
 
 int Pcm::delay(snd_pcm_sframes_t* frames) const noexcept
@@ -201,16 +239,10 @@ int Pcm::delay(snd_pcm_sframes_t* frames) const noexcept
     return 0;
 }
 
-// Called without the PCM's lock; snd_pcm_avail_update takes it, runs pointer(), and ends the
-// stream (state SETUP) when the last frame has been heard.
+// Called without the PCM's lock; snd_pcm_avail_update takes it and runs pointer(), which starts a
+// stream that was only prepared; when the last frame has been heard, it ends the stream (state SETUP).
 int Pcm::drain() noexcept
 {
-    if (!stream_.running()) {
-        if (stream_.written() == 0)
-            return 0;
-        stream_.start();
-    }
-    stream_.drain();
     for (;;) {
         snd_pcm_avail_update(io_.pcm);
         if (io_.state == SND_PCM_STATE_DISCONNECTED)
@@ -226,53 +258,77 @@ int Pcm::drain() noexcept
     }
 }
 
-snd_pcm_uframes_t Pcm::avail() const noexcept { return snd_pcm_ioplug_avail(&io_, io_.hw_ptr, io_.appl_ptr); }
-
-void Pcm::arm_at(std::uint64_t reason, std::int64_t time_ns) noexcept
+// Two threads may get here at a time (one polls, one drops): whoever sets the timer last sets what
+// was stored last.
+void Pcm::set_timer(std::uint64_t event, std::int64_t time_ns) noexcept
 {
-    armed_ns_.store(time_ns, std::memory_order_relaxed);
-    armed_reason_.store(reason, std::memory_order_relaxed);
-    timer_.set(time_ns);
+    if (!attachment_.ours())
+        return; // it is the parent's
+    armed_event_.store(event, std::memory_order_relaxed);
+    armed_ns_.store(time_ns);
+    do {
+        time_ns = armed_ns_.load();
+        timer_.set(time_ns);
+    } while (armed_ns_.load() != time_ns);
 }
 
 // Makes the descriptor readable now; the next arm() looks afresh.
-void Pcm::wake() noexcept { arm_at(at_once, 1); }
+void Pcm::wake() noexcept { set_timer(at_once, 1); }
+
+bool Pcm::writable(std::uint64_t appl) const noexcept
+{
+    const auto queued = static_cast<std::int64_t>(appl) - reported_position();
+    return static_cast<std::int64_t>(io_.buffer_size) - queued >= static_cast<std::int64_t>(avail_min_);
+}
+
+// The position at which a program that has written up to `appl` has something to do.
+std::uint64_t Pcm::next_event(snd_pcm_state_t state, std::uint64_t appl) const noexcept
+{
+    switch (state) {
+    case SND_PCM_STATE_RUNNING: {
+        // Where there is room for avail_min frames, or the underrun, whichever comes first.
+        const std::uint64_t room = stops_at_xrun() ? std::min(avail_min_, stop_threshold_) : avail_min_;
+        return std::max<std::uint64_t>(appl + room, io_.buffer_size) - io_.buffer_size;
+    }
+    case SND_PCM_STATE_DRAINING:
+        return stream_.running() ? appl : at_once;
+    case SND_PCM_STATE_PREPARED:
+    case SND_PCM_STATE_PAUSED:
+        return writable(appl) ? at_once : just_look;
+    default:
+        return at_once;
+    }
+}
 
 // Sets the timer to the moment at which there will be something to do.
-void Pcm::arm() noexcept
+void Pcm::arm_for(snd_pcm_state_t state, std::uint64_t appl) noexcept
 {
-    std::uint64_t reason = just_look;
-    if (io_.state == SND_PCM_STATE_RUNNING)
-        reason = position_of(io_.appl_ptr) + avail_min_ -
-                 std::min<std::uint64_t>(io_.buffer_size, position_of(io_.appl_ptr) + avail_min_);
-    else if (io_.state == SND_PCM_STATE_DRAINING)
-        reason = stream_.written();
-    else if ((io_.state != SND_PCM_STATE_PREPARED && io_.state != SND_PCM_STATE_PAUSED) || avail() >= avail_min_)
-        reason = at_once;
-
+    const std::uint64_t event = next_event(state, appl);
     const std::int64_t now = sys::monotonic_ns();
-    if (armed_reason_.load(std::memory_order_relaxed) == reason &&
-        (reason == at_once || now < armed_ns_.load(std::memory_order_relaxed)))
+    if (armed_event_.load(std::memory_order_relaxed) == event &&
+        (event == at_once || now < armed_ns_.load(std::memory_order_relaxed)))
         return;
-    if (reason == at_once)
+    if (event == at_once)
         return wake();
     std::int64_t time = now + max_wait_ns;
-    if (io_.state == SND_PCM_STATE_RUNNING && stream_.running())
-        time = std::min(time, stream_.time_of_horizon(reason));
-    else if (io_.state == SND_PCM_STATE_DRAINING)
-        time = std::min(time, stream_.time_heard(reason));
-    arm_at(reason, time);
+    if (event != just_look && stream_.running())
+        time = std::min(time,
+                        state == SND_PCM_STATE_DRAINING ? stream_.time_heard(event) : stream_.time_of_horizon(event));
+    set_timer(event, time);
+    if (state == SND_PCM_STATE_DRAINING && !stream_.running())
+        wake(); // dropped by another thread meanwhile
 }
 
 // What poll() would report of a kernel PCM in this state.
 unsigned short Pcm::ready_events() noexcept
 {
+    attachment_.timeline().read(); // notices that the device is gone also while nothing plays
     snd_pcm_avail_update(io_.pcm);
     switch (io_.state) {
     case SND_PCM_STATE_PREPARED:
     case SND_PCM_STATE_RUNNING:
     case SND_PCM_STATE_PAUSED:
-        if (avail() >= avail_min_)
+        if (writable(position_of(io_.appl_ptr)))
             return POLLOUT;
         break;
     case SND_PCM_STATE_DRAINING:
@@ -312,6 +368,8 @@ snd_pcm_chmap_query_t** Pcm::query_chmaps() const noexcept
 
 snd_pcm_chmap_t* Pcm::get_chmap() const noexcept
 {
+    if (io_.channels == 0)
+        return nullptr; // not configured
     const abi::Geometry& geometry = attachment_.geometry();
     auto* map =
         static_cast<snd_pcm_chmap_t*>(std::calloc(1, sizeof(snd_pcm_chmap_t) + io_.channels * sizeof(unsigned)));

@@ -17,13 +17,13 @@
 #include <alsa/pcm_external.h>
 #include <atomic>
 
-namespace ringmix::plugin
-{
+namespace ringmix::plugin {
 
-class Pcm
-{
+class Pcm {
 public:
     explicit Pcm(const Settings& settings); // throws client::ClientError, std::system_error
+    Pcm(const Pcm&) = delete;
+    Pcm& operator=(const Pcm&) = delete;
 
     // Makes the libasound side; afterwards libasound owns this object (close deletes it).
     int create(const char* name, snd_pcm_stream_t direction, int mode);
@@ -37,6 +37,7 @@ private:
     int configure();
     int choose_map(core::ChannelMap& map) const;
     void prepare() noexcept;
+    int start() noexcept;
     snd_pcm_sframes_t pointer() noexcept;
     void transfer(const snd_pcm_channel_area_t* areas, snd_pcm_uframes_t offset, snd_pcm_uframes_t size) noexcept;
     int delay(snd_pcm_sframes_t* frames) const noexcept;
@@ -47,11 +48,17 @@ private:
 
     bool lost() noexcept;
     void follow_reset() noexcept;
+    std::int64_t reported_position() const noexcept;
+    std::int64_t drained_position(std::int64_t before) noexcept;
+    bool stops_at_xrun() const noexcept;
+    bool underrun(std::int64_t hw_position) noexcept;
     std::uint64_t position_of(snd_pcm_uframes_t appl_ptr) const noexcept;
-    snd_pcm_uframes_t avail() const noexcept;
-    void arm() noexcept;
+    bool writable(std::uint64_t appl) const noexcept;
+    std::uint64_t next_event(snd_pcm_state_t state, std::uint64_t appl) const noexcept;
+    void arm() noexcept { arm_for(io_.state, position_of(io_.appl_ptr)); }
+    void arm_for(snd_pcm_state_t state, std::uint64_t appl) noexcept;
     void wake() noexcept;
-    void arm_at(std::uint64_t reason, std::int64_t time_ns) noexcept;
+    void set_timer(std::uint64_t event, std::int64_t time_ns) noexcept;
 
     snd_pcm_ioplug_t io_{};
     Settings settings_;
@@ -71,8 +78,8 @@ private:
     snd_pcm_uframes_t reported_hw_ = 0; // what pointer() said last
     bool late_ = false;                 // frames were written too late: an xrun
 
-    std::atomic<std::uint64_t> armed_reason_{0};
-    std::atomic<std::int64_t> armed_ns_{0};
+    std::atomic<std::uint64_t> armed_event_{0}; // what the timer waits for: a position, or one of pcm.cpp's
+    std::atomic<std::int64_t> armed_ns_{0};     // and when that will be
 };
 
 } // namespace ringmix::plugin

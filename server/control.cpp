@@ -33,13 +33,19 @@ void say(const std::string& line) { log_line(LogLevel::warning, line); }
 
 } // namespace
 
-Control::Control(const Options& options, sys::Descriptor listener, std::string socket_path)
+Control::Control(const Options& options, sys::Descriptor listener, std::string socket_path, bool activated)
     : options_(options), socket_path_(std::move(socket_path)), listener_(std::move(listener)),
       epoll_(epoll_create1(EPOLL_CLOEXEC))
 {
     if (!epoll_)
         throw std::system_error(errno, std::generic_category(), "epoll_create1");
-    open_instance();
+    try {
+        open_instance();
+    } catch (const std::exception& error) {
+        if (!activated)
+            throw;
+        log_line(LogLevel::error, error.what()); // each client that comes tries again, and is told
+    }
     watch(listener_.get(), tag(about_listener, listener_.get()));
     watch(retired_.fd(), tag(about_retired, retired_.fd()));
     idle_since_ns_ = sys::monotonic_ns();
@@ -53,6 +59,8 @@ Control::~Control()
 
 std::string Control::description() const
 {
+    if (!instance_)
+        return "device closed; socket " + socket_path_;
     const abi::Geometry& g = instance_->view().geometry;
     return fmt::format("{}, {} Hz, {}, {} channel{}, period {}, ring {} frames; socket {}", instance_->device().name(),
                        g.rate, core::format_name(g.format), g.channels, g.channels == 1 ? "" : "s", g.period_frames,

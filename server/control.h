@@ -44,8 +44,9 @@ struct SlotOwner {
 
 class Control {
 public:
-    // `listener`: the socket, listening. Opens the device; throws with the reason.
-    Control(const Options& options, sys::Descriptor listener, std::string socket_path);
+    // `listener`: the socket, listening. Opens the device; throws with the reason. `activated`: a client
+    // is waiting already (socket activation): a device that cannot be opened is reported to it.
+    Control(const Options& options, sys::Descriptor listener, std::string socket_path, bool activated);
     ~Control();
 
     // Serves until a signal or the end of an autostarted server's idle time; the process' exit status.

@@ -251,7 +251,10 @@ std::string explain_failure(const std::string& name, const HardwareAddress& addr
     switch (error) {
     case EBUSY:
     case EAGAIN:
-        return fmt::format("device {} is busy: held by {}; end it, or choose another --device", name, holders(address));
+        return fmt::format(
+            "device {} is busy: held by {}; end it, or choose another --device (a program that played through a "
+            "ringmixd that has ended keeps the device until it closes)",
+            name, holders(address));
     case EACCES:
     case EPERM: {
         const std::string node = fmt::format("/dev/snd/pcmC{}D{}p", address.card, address.device);

@@ -79,6 +79,10 @@ void Engine::cycle() noexcept
         trace_.write({trace_device_stopped, 0, position.frame, 0, 0});
         leave_work(work_reset | work_trace);
     }
+    const bool running = position.state == DevicePosition::running;
+    if (running && !running_)
+        snapshot_.generation++; // the device was reset
+    running_ = running;
     scrub(position.frame);
     publish(position);
     played_.store(position.frame, relaxed);

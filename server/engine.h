@@ -92,6 +92,7 @@ private:
     std::uint64_t retiring_ = 0; // bits of slots
     std::uint64_t open_ = 0;     // bits of slots with an open watch
     bool output_;
+    bool running_ = true; // the device, when last looked at
 
     std::thread thread_;
     std::atomic<bool> stop_{false};

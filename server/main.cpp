@@ -78,7 +78,7 @@ int serve(const Options& options)
 
     int status = 0;
     try {
-        Control control(options, std::move(listener), path);
+        Control control(options, std::move(listener), path, !own_socket);
         const std::string what = control.description();
         fmt::print(stderr, "ringmixd: ready: {}\n", what);
         notify_manager("READY=1\nSTATUS=" + what);

@@ -222,6 +222,8 @@ void take_server_option(Options& options, std::optional<double>& idle, int key, 
 void check_together(const Options& options)
 {
     const DeviceWishes& wishes = options.wishes;
+    if (!wishes.output.empty() && options.idle_seconds >= 0)
+        throw UsageError("--output: does not go with --idle, which would begin the recording anew");
     if (!wishes.output.empty() && wishes.device != "virtual")
         throw UsageError(
             fmt::format("--output: works with --device virtual only, and the device is '{}'", wishes.device));

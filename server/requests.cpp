@@ -232,6 +232,7 @@ bool Control::status(Session& session)
         status.frames_played = instance_->engine().frames_played();
         status.xruns = instance_->engine().xruns();
         status.repairs = instance_->engine().repairs();
+        status.realtime = instance_->engine().realtime();
         status.arena_bytes = instance_->arena().bytes();
         status.arena_used_bytes = instance_->arena().used();
     }

@@ -89,10 +89,9 @@ struct alignas(64) Identity {
 
 // Words of the server's engine that every client reads.
 struct alignas(64) EngineWords {
-    Word64 active;     // bit i: slot i has a lane to mix. Server, release; posters, acquire
-    Word64 posting;    // frames that the engine works on (a packed extent, as Slot::posting)
-    Word64 generation; // bumped when the device was reset: all frame numbers before are void
-    std::uint64_t reserved[5];
+    Word64 active;  // bit i: slot i has a lane to mix. Server, release; posters, acquire
+    Word64 posting; // frames that the engine works on (a packed extent, as Slot::posting)
+    std::uint64_t reserved[6];
 };
 
 // One timing snapshot. Written by the engine only; `sequence` is odd while it is being written.
@@ -105,7 +104,7 @@ struct alignas(64) SyncEntry {
     Word64 frame_ns; // duration of a frame, ns, 32 fractional bits
     Word64 xruns;    // times that the device was found stopped, or a whole ring late
     Word64 latency_frames;
-    Word64 generation;
+    Word64 generation; // counts the device's resets; frame numbers go on over them, with a jump ahead
 };
 
 struct alignas(64) SyncRing {

@@ -146,14 +146,14 @@ struct Status {
     std::uint32_t reach_frames;
     std::uint32_t clients;
     std::uint32_t server_pid;
-    std::uint32_t reserved;
+    std::uint32_t realtime; // 1: the engine runs under SCHED_FIFO
     std::uint64_t frames_played;
     std::uint64_t xruns;
     std::uint64_t output_frames;      // written to --output
     std::uint64_t output_lost_frames; // that --output could not take
     std::uint64_t arena_bytes;
     std::uint64_t arena_used_bytes;
-    std::uint64_t repairs; // blocks recombined for a stopped or dead client
+    std::uint64_t repairs; // times that the engine finished a stopped or dead client's work
 };
 
 struct AskClients {

@@ -34,6 +34,7 @@ std::string json_text(const protocol::Status& status)
     add("arena_bytes", status.arena_bytes);
     add("arena_used_bytes", status.arena_used_bytes);
     add("server_pid", status.server_pid);
+    add("realtime", status.realtime != 0);
     return out + "\n}\n";
 }
 
@@ -45,6 +46,10 @@ std::string people_text(const protocol::Status& status, const std::string& socke
     };
     add("device", printable(core::text_of(status.device)));
     add("state", printable(core::text_of(status.state)));
+    if (status.rate == 0) { // no device is open
+        add("server", fmt::format("pid {} on {}", status.server_pid, socket));
+        return out;
+    }
     add("format", fmt::format("{}, {} channel{}, {} Hz", format_or_dash(status.format), status.channels,
                               status.channels == 1 ? "" : "s", status.rate));
     add("period", frames_text(status.period_frames, status.rate));
@@ -54,12 +59,13 @@ std::string people_text(const protocol::Status& status, const std::string& socke
     add("played",
         fmt::format("{} frames ({})", status.frames_played, duration_text(status.frames_played, status.rate)));
     add("xruns", fmt::format("{}", status.xruns));
-    add("repairs", fmt::format("{} blocks", status.repairs));
+    add("repairs", fmt::format("{}", status.repairs));
     if (status.output[0] != '\0')
         add("output", fmt::format("{}: {} frames written, {} lost", printable(core::text_of(status.output)),
                                   status.output_frames, status.output_lost_frames));
     add("clients", fmt::format("{}", status.clients));
     add("lanes", fmt::format("{} of {} used", bytes_text(status.arena_used_bytes), bytes_text(status.arena_bytes)));
+    add("engine", status.realtime != 0 ? "realtime" : "not realtime (SCHED_FIFO is not permitted)");
     add("server", fmt::format("pid {} on {}", status.server_pid, socket));
     return out;
 }

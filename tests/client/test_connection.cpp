@@ -102,8 +102,7 @@ TEST_CASE("connection: silent and garbled servers")
     {
         address.answer_ms = 50;
         const Outcome outcome = with(wait_closed);
-        CHECK(outcome.error == ETIMEDOUT);
-        CHECK(outcome.says(address.socket));
+        CHECK((outcome.error == ETIMEDOUT && outcome.says(address.socket)));
     }
     SUBCASE("garbage")
     {

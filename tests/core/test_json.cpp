@@ -10,8 +10,7 @@
 using namespace ringmix::core;
 using namespace std::string_literals;
 
-namespace
-{
+namespace {
 
 // json_string into exactly `size` bytes, so that the address sanitizer sees any write beyond.
 std::string json(std::string_view text, std::size_t size = 4096)

@@ -11,8 +11,7 @@ using namespace ringmix;
 using core::check_message;
 using core::MessageFault;
 
-namespace
-{
+namespace {
 
 using Bytes = std::vector<std::byte>;
 

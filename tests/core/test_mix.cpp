@@ -16,8 +16,7 @@
 using namespace ringmix;
 using namespace ringmix::core;
 
-namespace
-{
+namespace {
 
 __extension__ using Exact = __int128;
 
@@ -109,8 +108,7 @@ struct Lane {
     LaneShape shape() const { return {format, channels, static_cast<std::uint32_t>(map.size()), map.data()}; }
 };
 
-class Mixer
-{
+class Mixer {
 public:
     Mixer(std::size_t frames, std::uint32_t sums)
         : frames_(frames), sums_(sums), total_(frames * sums), narrow_(total_.size() + 2, narrow_canary),
@@ -178,8 +176,7 @@ private:
     bool any_wide_ = false;
 };
 
-class Chance
-{
+class Chance {
 public:
     std::size_t below(std::size_t count) { return engine_() % count; }
     bool one_in(std::size_t count) { return below(count) == 0; }

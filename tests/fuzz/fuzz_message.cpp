@@ -8,8 +8,7 @@
 #include <cstdlib>
 #include <span>
 
-namespace
-{
+namespace {
 
 using namespace ringmix;
 
@@ -74,8 +73,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 #include <random>
 #include <vector>
 
-namespace
-{
+namespace {
 
 template <class M> void damage(std::mt19937& random)
 {

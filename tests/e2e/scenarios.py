@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""All tests, in the order in which they run."""
+
+import exact  # noqa: F401
+import kills  # noqa: F401
+import formats  # noqa: F401
+import lifetime  # noqa: F401
+import figures  # noqa: F401
+import mistakes  # noqa: F401
+import disturbances  # noqa: F401
+import outputs  # noqa: F401

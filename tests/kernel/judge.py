@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Judges what scenarios left behind: the recordings by mixcheck, and what the guest noted itself."""
+
+import json
+from dataclasses import dataclass, field
+
+import mixcheck
+from pcmfile import read_wav
+
+MIN_OVERLAP = 12000  # frames in which all clients play; with less, a run would show little
+STALL_SECONDS = 0.08  # about half a ring of 8192 frames: after such a stall, a failure may be the machine's
+
+
+@dataclass
+class Verdict:
+    name: str
+    frames: int = 0  # compared while a client was playing
+    clients: int = 0
+    differences: int = 0
+    faults: list = field(default_factory=list)  # in words; none: passed
+    result: dict = field(default_factory=dict)  # the scenario's own notes
+
+    @property
+    def passed(self):
+        return not self.faults
+
+    @property
+    def excusable(self):
+        """Failed, but the machine stood still for so long that it says nothing about the mixer."""
+        return not self.passed and self.clients > 0 and self.result["stall_seconds"] > STALL_SECONDS
+
+    @property
+    def client_cpu_seconds(self):
+        return sum(client["cpu_seconds"] for client in self.result.get("clients", []))
+
+
+def load_sources(out, result):
+    return [mixcheck.Source(read_wav(out / path)[1], path) for path in result["sources"]]
+
+
+def compare(verdict, recording, sources, located=False):
+    """Adds to the verdict what comparing the recording with the sources gives."""
+    report = mixcheck.check(recording, sources, located=located)
+    verdict.frames, verdict.differences = report.frames, report.differences
+    verdict.faults += [f"{name} is not in the recording" for name in report.lost]
+    if report.differences:
+        verdict.faults.append(f"{report.differences} frames differ; {'; '.join(report.examples)}")
+    elif not report.lost and report.overlap < MIN_OVERLAP:
+        verdict.faults.append(f"all clients played together for {report.overlap} frames only")
+    if verdict.result["clips"] and not report.clipped:
+        verdict.faults.append("no frame clipped, though the sources are loud enough")
+
+
+def compare_segments(out, verdicts, wav):
+    """Scenarios that played one after the other into one recording: each frame belongs to one of them."""
+    try:
+        _, recording = read_wav(wav)
+    except ValueError as error:
+        for verdict in verdicts:
+            verdict.faults.append(str(error))
+        return
+    groups = [load_sources(out, verdict.result) for verdict in verdicts]
+    mixcheck.find_offsets(recording, [source for group in groups for source in group])
+    spans = [[(source.offset, source.end) for source in group if source.offset is not None] for group in groups]
+    edges = [0]
+    for before, after in zip(spans, spans[1:]):
+        end = max((end for _, end in before), default=edges[-1])
+        edges.append((end + min((start for start, _ in after), default=end)) // 2)
+    edges.append(len(recording))
+    for verdict, group, first, last in zip(verdicts, groups, edges, edges[1:]):
+        for source in group:
+            if source.offset is not None:
+                source.offset -= first
+        compare(verdict, recording[first:last], group, located=True)
+
+
+def judge(out, names, wav):
+    """Verdicts on the named scenarios of one boot, in order. out: the results; wav: what QEMU recorded."""
+    verdicts = []
+    for name in names:
+        verdict = Verdict(name)
+        verdicts.append(verdict)
+        try:
+            verdict.result = json.loads((out / name / "result.json").read_text())
+        except FileNotFoundError:
+            verdict.faults.append("did not run to its end")
+            continue
+        verdict.clients = len(verdict.result["clients"])
+        verdict.faults += verdict.result["errors"]
+        if not verdict.clients:  # nothing was played, and the notes say why
+            continue
+        capture = out / name / "capture.wav"
+        if capture.exists():
+            try:
+                compare(verdict, read_wav(capture)[1], load_sources(out, verdict.result))
+            except ValueError as error:
+                verdict.faults.append(str(error))
+        elif verdict.result["card"] == "aloop":
+            verdict.faults.append("there is no capture")
+    segments = [verdict for verdict in verdicts if verdict.clients and verdict.result["card"] == "hda"]
+    if segments:
+        compare_segments(out, segments, wav)
+    return verdicts

@@ -1,0 +1,165 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Is a recording the exact sum of its sources?
+
+Given what a device played and the files that its clients played, finds where each source starts
+(cross-correlation: sources must be noise-like, and unlike each other) and compares every frame with
+the saturated sum, bit for bit. Frames that no source reaches must be silence.
+
+A source marked as a prefix belongs to a client that was stopped somewhere: only its first frames were
+played, and how many is found too (the count with the fewest differences).
+"""
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from pcmfile import read_wav
+
+HEAD_FRAMES = 16384  # how much of a source is looked for
+SIGNIFICANT = 8.0  # a peak this many times the correlation's RMS is no accident
+
+
+@dataclass
+class Source:
+    samples: np.ndarray  # (frames, channels)
+    name: str = ""
+    prefix: bool = False
+    offset: int | None = None  # its first frame's place in the recording; None: not found
+    played: int = 0  # frames of it that were played
+
+    @property
+    def end(self):
+        return self.offset + self.played
+
+
+@dataclass
+class Report:
+    frames: int = 0  # compared while a source was playing
+    silent_frames: int = 0  # compared while none was
+    differences: int = 0  # frames that differ, or that the recording does not have
+    clipped: int = 0  # frames whose sum does not fit the format
+    overlap: int = 0  # frames in which every source was playing
+    sources: list = field(default_factory=list)  # {name, offset, played}
+    lost: list = field(default_factory=list)  # names of sources that are not in the recording
+    examples: list = field(default_factory=list)  # first places that differ, in words
+
+    @property
+    def exact(self):
+        return self.differences == 0 and not self.lost and self.frames > 0
+
+
+def find_offsets(recording, sources):
+    """Sets each source's offset (frames from the recording's start; may be negative), None if not found."""
+    heads = [source.samples[:HEAD_FRAMES] for source in sources]
+    size = 1 << (len(recording) + max(map(len, heads)) - 1).bit_length()
+    spectrum = np.fft.rfft(recording.astype(float), size, axis=0)
+    for source, head in zip(sources, heads):
+        correlation = np.fft.irfft(spectrum * np.fft.rfft(head.astype(float), size, axis=0).conj(), size, axis=0)
+        correlation = correlation.sum(axis=1)
+        peak = int(correlation.argmax())
+        rms = np.sqrt(np.mean(correlation**2))
+        found = rms > 0 and correlation[peak] > SIGNIFICANT * rms
+        source.offset = (peak if peak < len(recording) else peak - size) if found else None
+        source.played = len(source.samples) if found else 0
+
+
+def add(total, source, sign=1, frames=None):
+    """Adds (or takes away) a source's first frames to the sum, as far as the recording reaches."""
+    frames = source.played if frames is None else frames
+    first, last = max(source.offset, 0), min(source.offset + frames, len(total))
+    if first < last:
+        total[first:last] += sign * source.samples[first - source.offset : last - source.offset].astype(np.int64)
+
+
+def differing(recording, total):
+    """Per frame: does the recording differ from the saturated sum?"""
+    limits = np.iinfo(recording.dtype)
+    return (np.clip(total, limits.min, limits.max) != recording).any(axis=1)
+
+
+def find_end(recording, total, source, fade):
+    """Sets how much of a prefix source was played: the cut with the fewest differing frames around it."""
+    full = len(source.samples)
+    add(total, source, -1)
+    without = differing(recording, total)
+    add(total, source, +1, full)
+    with_it = differing(recording, total)
+    add(total, source, -1, full)
+    span = slice(max(source.offset, 0), min(source.offset + full, len(total)))
+    before = np.concatenate(([0], np.cumsum(with_it[span])))
+    after = np.concatenate((np.cumsum(without[span][::-1])[::-1], [0]))
+    after = np.concatenate((after[fade:], np.zeros(min(fade, len(after)), after.dtype)))
+    source.played = int((before + after).argmin()) + span.start - source.offset
+    add(total, source)
+
+
+def examples(recording, total, wrong, count=5):
+    limits = np.iinfo(recording.dtype)
+    starts = np.flatnonzero(wrong & ~np.concatenate(([False], wrong[:-1])))
+    ends = np.flatnonzero(wrong & ~np.concatenate((wrong[1:], [False]))) + 1
+    return [f"frames {start} to {end - 1}: at first {recording[start].tolist()} instead of "
+            f"{np.clip(total[start], limits.min, limits.max).tolist()}"
+            for start, end in list(zip(starts, ends))[:count]]
+
+
+def check(recording, sources, fade=0, located=False):
+    """Compares the recording with the sum of the sources. fade: frames after a prefix source's end that are
+    not compared. located: the offsets are known already."""
+    if not located:
+        find_offsets(recording, sources)
+    present = [source for source in sources if source.offset is not None]
+    report = Report(lost=[source.name for source in sources if source.offset is None])
+    total = np.zeros(recording.shape, np.int64)
+    playing = np.zeros(len(recording), np.int32)
+    skipped = np.zeros(len(recording), bool)
+    for source in present:
+        add(total, source)
+    prefixes = [source for source in present if source.prefix]
+    for source in prefixes * (2 if len(prefixes) > 1 else 1):  # a second look, with the others known
+        find_end(recording, total, source, fade)
+    for source in present:
+        playing[max(source.offset, 0) : max(source.end, 0)] += 1
+        outside = max(-source.offset, 0) + max(source.end - len(recording), 0)
+        report.differences += min(outside, source.played)
+        if source.prefix:
+            skipped[max(source.end, 0) : max(source.end + fade, 0)] = True
+        report.sources.append({"name": source.name, "offset": source.offset, "played": source.played})
+    wrong = differing(recording, total) & ~skipped
+    limits = np.iinfo(recording.dtype)
+    report.differences += int(wrong.sum())
+    report.frames = int(((playing > 0) & ~skipped).sum())
+    report.silent_frames = int(((playing == 0) & ~skipped).sum())
+    report.clipped = int(((total > limits.max) | (total < limits.min)).any(axis=1).sum())
+    report.overlap = int((playing == len(sources)).sum())
+    report.examples = examples(recording, total, wrong)
+    return report
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recording", help="WAV file of what the device played")
+    parser.add_argument("source", nargs="*", help="WAV file that was played from start to end")
+    parser.add_argument("--prefix", action="append", default=[], metavar="SOURCE",
+                        help="WAV file of a client that was stopped before its end; repeatable")
+    parser.add_argument("--fade", type=int, default=0, metavar="FRAMES",
+                        help="do not compare so many frames after the end of a prefix")
+    options = parser.parse_args()
+    rate, recording = read_wav(options.recording)
+    sources = []
+    for path in options.source + options.prefix:
+        source_rate, samples = read_wav(path)
+        if (source_rate, samples.dtype, samples.shape[1]) != (rate, recording.dtype, recording.shape[1]):
+            parser.error(f"{path} is not of the recording's rate, format and channels")
+        sources.append(Source(samples, Path(path).name, prefix=path in options.prefix))
+    report = check(recording, sources, options.fade)
+    print(json.dumps(vars(report), indent=1))
+    return 0 if report.exact else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

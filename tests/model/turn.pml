@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * turn.pml: three posters while the device plays more than a turn of a ring of four blocks, two of
+ * them within reach. Poster 0 writes blocks 0 and 1, in one batch or in two. It may be delayed at any
+ * instruction, longer than the ring lasts, and then goes on; or with DIE it may stop for ever, and is
+ * retired with RETIRE. Poster 1 writes blocks as they come. Poster 2 is the engine.
+ */
+
+#define LATE 0
+#define DEAD LATE
+#define ENGINE 2
+#define POSTERS 3
+#define LANES 2
+#define RING 4
+#define REACH 2
+#define DEPTH 3
+#define TURNS
+#ifndef LAST
+#define LAST 6
+#endif
+#ifndef WRITES
+#define WRITES 2
+#endif
+#define NOTE_STORE(place, poster) last_store[place] = (poster == LATE)
+
+byte hw;      /* the kernel's pointer: blocks before it are played and silenced */
+byte now;     /* block that is fetched next */
+byte cycled;  /* position of the engine's last whole cycle */
+byte want[LAST + 1]; /* lanes that have to be heard in each block: posted, and in time */
+byte promise[2]; /* ahead of the margin, and about to be posted: blocks before it (0); the block before it (1) */
+byte since;   /* `now` when the late one began its batch */
+bit delayed;  /* the late one did not finish its batch within the margin */
+bit dead;     /* the late one does not move any more */
+bit over;     /* the late one has nothing more to write */
+byte lost_at; /* `now` when it died */
+bit retired;
+
+#define ON_START if :: me == LATE -> since = now :: else fi
+#define ON_FINISH if :: me == LATE -> delayed = 0; since = 0 :: else fi
+#include "protocol.pml"
+
+/* Time. The device plays a block when everybody who found it ahead of the margin is finished with it,
+ * and the engine is less than a cycle late: that is what margin and cycle are chosen for. It waits for
+ * nobody who is delayed or dead. */
+#define AT_WORK_ON(p, block) ((at_work[PLACE(block)] & BIT(p)) && \
+    (from_of[p] == block || from_of[p] + 1 == block || (late_of[p] && from_of[p] + RING == block)))
+#define AT_WORK ((at_work[0] | at_work[1]) & BIT(LATE))
+#define ON_TIME (cycled + 1 >= now && promise[0] <= now && promise[1] != now + 1 && \
+    (delayed || dead || !AT_WORK || (since == now && !AT_WORK_ON(LATE, now))) && \
+    !AT_WORK_ON(1, now) && !AT_WORK_ON(ENGINE, now))
+
+/* Guarantee 3: only the batch in flight is spoilt, where the late one stored last. */
+#define SPOILT(place) ((delayed || dead) && (at_work[place] & BIT(LATE)) && last_store[place])
+/* Guarantees 1 and 4: all that was posted in time, nothing that is not published, nothing of another turn. */
+#define PUBLISHED(block) ((range[0] > block) | ((range[1] > block) << 1) | (dead && !retired))
+#define EXACT(block, content) (((content) == 0 || BLOCK_OF(content) == block) && \
+    (want[block] & ~LANES_IN(content)) == 0 && (LANES_IN(content) & ~PUBLISHED(block)) == 0)
+
+active proctype device()
+{
+    do
+    :: now < LAST ->
+        atomic {
+            ON_TIME ->
+            if
+            :: SPOILT(PLACE(now)) -> assert(!dead || now <= lost_at + 2) /* until it is repaired */
+            :: else -> assert(EXACT(now, ring[PLACE(now)]))
+            fi;
+            want[now] = 0;
+            now++
+        };
+        atomic { ring[PLACE(hw)] = 0; last_store[PLACE(hw)] = 0 }; /* the kernel silences, */
+        hw = now                                                   /* and then says so */
+    :: else -> break
+    od
+}
+
+inline batch(first, count)
+{
+    post(first, count, 0);
+    atomic {
+        if
+        :: first >= now -> want[first] = want[first] | MINE
+        :: else
+        fi;
+        if
+        :: count == 2 && first + 1 >= now -> want[first + 1] = want[first + 1] | MINE
+        :: else
+        fi
+    }
+}
+
+proctype late_poster(byte me)
+{
+    poster_variables
+    {
+        if
+        :: batch(0, 2)
+        :: batch(0, 1);
+           batch(1, 1)
+        fi
+    } unless { dead };
+    atomic { over = 1; promise[me] = 0; sum = 0; changed = 0; overtaken = 0 }
+}
+
+proctype fate()
+{
+end:
+    do
+    :: atomic { empty(buffer[LATE]) && !over && !delayed -> promise[LATE] = 0; delayed = (AT_WORK != 0) }
+#ifdef DIE
+    :: atomic { empty(buffer[LATE]) && !over && (AT_WORK || delayed) -> dead = 1; lost_at = now; break }
+#endif
+    od
+}
+
+/* Stream::write() of a block at a time, not before the horizon. */
+proctype poster(byte me)
+{
+    poster_variables
+    byte end, writes;
+    do
+    :: writes < WRITES ->
+        atomic {
+            end = (end < now -> now : end);
+            if
+            :: end >= LAST -> break
+            :: else
+            fi;
+            promise[me] = end + 1;
+        };
+        store(TO_RANGE, end + 1);
+        fence(); /* Stream::post_reachable() */
+        if
+        :: end < published + REACH -> post(end, 1, 0)
+        :: else
+        fi;
+        atomic { promise[me] = 0; want[end] = want[end] | MINE; end++; writes++ }
+    :: else -> break
+    od;
+    end = 0;
+    writes = 0
+}
+
+/* Poster::repair_word(), with the position of the cycle. */
+inline repair_word()
+{
+    atomic {
+        stuck = (posting[LATE] != 0 && posting[LATE] == last -> posting[LATE] : 0);
+        last = posting[LATE]
+    };
+    if
+    :: stuck ->
+        atomic {
+            first = WORD_FIRST(stuck);
+            end = first + WORD_COUNT(stuck);
+            do
+            :: end - 1 < position -> first = first + RING; end = end + RING
+            :: else -> break
+            od;
+            again = (position > first -> first + RING : 0);
+            first = (first < now -> now : first)
+        };
+        post_each();
+        if
+        :: again -> atomic { first = again; end = position + RING; again = 0 }; post_each()
+        :: else
+        fi
+    :: else
+    fi
+}
+
+inline post_each()
+{
+    do
+    :: first < end -> post(first, 1, 0); first++
+    :: else -> break
+    od;
+    atomic { first = 0; end = 0 }
+}
+
+/* Engine::cycle(), once for each time that the device's position has moved. */
+proctype engine(byte me)
+{
+    poster_variables
+    byte position, mixed_to = REACH, first, end, again, stuck, last;
+    do
+    :: atomic { hw != position -> position = hw };
+#ifndef NO_SCRUB
+        if
+        :: position >= 2 -> store(TO_RING + PLACE(position - 2), 0)
+        :: else
+        fi;
+        store(TO_RING + PLACE(position - 1), 0);
+#endif
+        store(TO_PUBLISHED, position);
+        fence();
+        atomic { first = (mixed_to < now -> now : mixed_to); end = position + REACH; mixed_to = end };
+        post_each(); /* mix_within_reach() */
+#ifndef NO_REPAIR
+        repair_word();
+#endif
+#ifdef RETIRE
+        if
+        :: dead && !retired -> /* begin_retiring() */
+            store(RETIRE_RANGE, 0);
+            store(RETIRE_POSTING, 0);
+            atomic { first = now; end = position + REACH };
+            post_each();
+            atomic {
+                retired = 1; want[0] = want[0] & ~BIT(LATE); want[1] = want[1] & ~BIT(LATE);
+                at_work[0] = at_work[0] & ~BIT(LATE); at_work[1] = at_work[1] & ~BIT(LATE)
+            }
+        :: else
+        fi;
+#endif
+        cycled = position
+    :: atomic { now == LAST && position == LAST -> break }
+    od;
+    atomic { position = 0; mixed_to = 0; last = 0; stuck = 0 }
+}
+
+init
+{
+    atomic {
+        range[LATE] = 2;
+        promise[LATE] = 2;
+        run late_poster(0);
+        run poster(1);
+        run engine(2);
+        run fate()
+    }
+}

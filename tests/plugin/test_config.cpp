@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// The node's keys, channel maps, gains, and what hw_params offers.
+
+#include "support.h"
+
+#include <algorithm>
+#include <cmath>
+
+using namespace ringmix::test;
+
+namespace {
+const Signal tone(SND_PCM_FORMAT_S16_LE, 2), mono(SND_PCM_FORMAT_S16_LE, 1);
+
+void play(Pcm& pcm, const Signal& what, std::uint64_t frames)
+{
+    Setup setup;
+    setup.channels = what.channels();
+    pcm.configure(setup);
+    pcm.write(what, 0, frames);
+    REQUIRE(snd_pcm_drain(pcm) == 0);
+}
+
+// Whether device channel `to` has played channel `from` of `what` (-1: silence), all of it.
+bool heard(const Recording& recording, const Signal& what, std::uint64_t frames, unsigned to, int from)
+{
+    for (std::uint64_t i = 0; i < frames; i++) {
+        const std::int32_t wanted = from < 0 ? 0 : what.expected(i, static_cast<unsigned>(from));
+        if (recording.samples[(recording.streams[0].first + i) * recording.channels + to] != wanted)
+            return false;
+    }
+    return true;
+}
+
+int open_error(const std::string& definition, snd_pcm_stream_t direction = SND_PCM_STREAM_PLAYBACK)
+{
+    const Quiet quiet;
+    snd_pcm_t* pcm = nullptr;
+    const int error = Pcm::try_open(&pcm, definition, 0, direction);
+    if (error == 0)
+        snd_pcm_close(pcm);
+    return error;
+}
+} // namespace
+
+TEST_CASE("mistakes in the configuration are refused")
+{
+    Server server;
+    for (const char* keys : {"instance { a 1 }",
+                             "instance \"\"",
+                             "instance \"a/b\"",
+                             "instance \"..\"",
+                             "client_name { a 1 }",
+                             "client_name \"\"",
+                             "slave [ 1 ]",
+                             "slave \"\"",
+                             "autostart maybe",
+                             "autostart 7",
+                             "autostart { a 1 }",
+                             "gain_db loud",
+                             "gain_db 12.5",
+                             "gain_db 100",
+                             "gain_db { a 1 }",
+                             "map 1",
+                             "map [ ]",
+                             "map [ -1 ]",
+                             "map [ x ]",
+                             "map [ 0 32 ]",
+                             "map { 0 0 2 1 }",
+                             "map { a 1 }",
+                             "map [ 0.5 ]",
+                             "gain 3",
+                             "Instance x",
+                             "card 0",
+                             "map [ 0 0 ]",
+                             "map [ 0 2 ]",
+                             "map [ 0 1 2 ]"}) {
+        CAPTURE(std::string(keys));
+        CHECK(open_error(node(server, keys)) == -EINVAL);
+    }
+    CHECK(open_error("type ringmix socket { a 1 }") == -EINVAL);
+    CHECK(open_error("type ringmix socket \"\"") == -EINVAL);
+    CHECK(eventually([&] { return server.clients() == 0; }));
+}
+
+TEST_CASE("what is no mistake is taken")
+{
+    Server server;
+    for (const char* keys :
+         {"", "comment \"anything\" hint { show on description \"x\" }", "instance 1", "client_name 7", "slave virtual",
+          "gain_db 12", "gain_db 0", "gain_db -6.02", "gain_db -1000.0", "map [ 1 0 ]", "map [ 1 ]"}) {
+        CAPTURE(std::string(keys));
+        CHECK(open_error(node(server, keys)) == 0);
+    }
+}
+
+TEST_CASE("capture is refused")
+{
+    Server server;
+    CHECK(open_error(node(server, ""), SND_PCM_STREAM_CAPTURE) == -EINVAL);
+    CHECK(server.clients() == 0);
+}
+
+TEST_CASE("stereo and mono clients on a stereo device")
+{
+    Server server;
+    Pcm pcm(server);
+    SUBCASE("stereo")
+    {
+        play(pcm, tone, 1000);
+        const Recording recording = server.recording();
+        CHECK(heard(recording, tone, 1000, 0, 0));
+        CHECK(heard(recording, tone, 1000, 1, 1));
+    }
+    SUBCASE("mono is heard on both")
+    {
+        play(pcm, mono, 1000);
+        const Recording recording = server.recording();
+        CHECK(heard(recording, mono, 1000, 0, 0));
+        CHECK(heard(recording, mono, 1000, 1, 0));
+    }
+    SUBCASE("three channels do not fit")
+    {
+        snd_pcm_hw_params_t* hw;
+        snd_pcm_hw_params_alloca(&hw);
+        REQUIRE(snd_pcm_hw_params_any(pcm, hw) >= 0);
+        CHECK(snd_pcm_hw_params_set_channels(pcm, hw, 3) == -EINVAL);
+    }
+}
+
+TEST_CASE("map sends channels elsewhere")
+{
+    SUBCASE("swapped")
+    {
+        Server server;
+        Pcm pcm(server, "test", "map [ 1 0 ]");
+        play(pcm, tone, 1000);
+        const Recording recording = server.recording();
+        CHECK(heard(recording, tone, 1000, 0, 1));
+        CHECK(heard(recording, tone, 1000, 1, 0));
+    }
+    SUBCASE("one channel, to the right")
+    {
+        Server server;
+        Pcm pcm(server, "test", "map [ 1 ]");
+        play(pcm, mono, 1000);
+        const Recording recording = server.recording();
+        CHECK(heard(recording, mono, 1000, 0, -1));
+        CHECK(heard(recording, mono, 1000, 1, 0));
+    }
+    SUBCASE("the third and fourth of six")
+    {
+        Server server({"--channels", "6"});
+        Pcm pcm(server, "test", "map [ 2 3 ]");
+        play(pcm, tone, 1000);
+        const Recording recording = server.recording();
+        for (unsigned channel = 0; channel < 6; channel++)
+            CHECK(heard(recording, tone, 1000, channel, channel == 2 ? 0 : channel == 3 ? 1 : -1));
+    }
+    SUBCASE("none: stereo is for the front")
+    {
+        Server server({"--channels", "6"});
+        Pcm pcm(server);
+        play(pcm, tone, 1000);
+        const Recording recording = server.recording();
+        for (unsigned channel = 0; channel < 6; channel++)
+            CHECK(heard(recording, tone, 1000, channel, channel < 2 ? static_cast<int>(channel) : -1));
+    }
+}
+
+TEST_CASE("channel maps are told")
+{
+    Server server;
+    {
+        Pcm pcm(server);
+        snd_pcm_chmap_query_t** maps = snd_pcm_query_chmaps(pcm);
+        REQUIRE(maps != nullptr);
+        REQUIRE(maps[0] != nullptr);
+        REQUIRE(maps[1] != nullptr);
+        CHECK(maps[2] == nullptr);
+        CHECK(maps[0]->type == SND_CHMAP_TYPE_FIXED);
+        CHECK(maps[0]->map.channels == 1);
+        CHECK(maps[0]->map.pos[0] == SND_CHMAP_MONO);
+        CHECK(maps[1]->map.channels == 2);
+        CHECK(maps[1]->map.pos[1] == SND_CHMAP_FR);
+        snd_pcm_free_chmaps(maps);
+        pcm.configure({});
+        snd_pcm_chmap_t* map = snd_pcm_get_chmap(pcm);
+        REQUIRE(map != nullptr);
+        CHECK(map->channels == 2);
+        CHECK(map->pos[0] == SND_CHMAP_FL);
+        CHECK(map->pos[1] == SND_CHMAP_FR);
+        CHECK(snd_pcm_set_chmap(pcm, map) == 0);
+        std::swap(map->pos[0], map->pos[1]);
+        CHECK(snd_pcm_set_chmap(pcm, map) < 0);
+        std::free(map);
+    }
+    Pcm pcm(server, "test", "map [ 1 0 ]");
+    snd_pcm_chmap_query_t** maps = snd_pcm_query_chmaps(pcm);
+    REQUIRE(maps != nullptr);
+    REQUIRE(maps[0] != nullptr);
+    CHECK(maps[1] == nullptr);
+    CHECK(maps[0]->map.channels == 2);
+    CHECK(maps[0]->map.pos[0] == SND_CHMAP_FR);
+    CHECK(maps[0]->map.pos[1] == SND_CHMAP_FL);
+    snd_pcm_free_chmaps(maps);
+}
+
+TEST_CASE("gain_db")
+{
+    Server server;
+    for (const double db : {-6.02, -200.0, 3.0, 12.0}) {
+        CAPTURE(db);
+        Pcm pcm(server, "gain" + std::to_string(db), "gain_db " + std::to_string(db));
+        play(pcm, tone, 1000);
+    }
+    const Recording recording = server.recording(4);
+    REQUIRE(recording.streams.size() == 4);
+    for (const double db : {-6.02, -200.0, 3.0, 12.0}) {
+        CAPTURE(db);
+        const std::uint64_t first = recording.only("gain" + std::to_string(db)).first;
+        const auto gain = static_cast<std::int64_t>(std::lround(std::pow(10.0, db / 20) * (1 << 22)));
+        std::int64_t wrong = -1;
+        for (std::uint64_t i = 0; i < 1000 && wrong < 0; i++) {
+            const std::int64_t exact = (tone.expected(i, 1) * gain + (1 << 21)) >> 22;
+            if (recording.samples[(first + i) * 2 + 1] != std::clamp<std::int64_t>(exact, INT32_MIN, INT32_MAX))
+                wrong = static_cast<std::int64_t>(i);
+        }
+        CHECK(wrong == -1);
+    }
+}
+
+TEST_CASE("hw_params offers what is documented")
+{
+    Server server;
+    Pcm pcm(server);
+    snd_pcm_hw_params_t* hw;
+    snd_pcm_hw_params_alloca(&hw);
+    REQUIRE(snd_pcm_hw_params_any(pcm, hw) >= 0);
+    unsigned rate = 0, channels = 0;
+    REQUIRE(snd_pcm_hw_params_get_rate_min(hw, &rate, nullptr) == 0);
+    CHECK(rate == 48000);
+    REQUIRE(snd_pcm_hw_params_get_rate_max(hw, &rate, nullptr) == 0);
+    CHECK(rate == 48000);
+    REQUIRE(snd_pcm_hw_params_get_channels_max(hw, &channels) == 0);
+    CHECK(channels == 2);
+    REQUIRE(snd_pcm_hw_params_set_format(pcm, hw, SND_PCM_FORMAT_S32_LE) == 0);
+    REQUIRE(snd_pcm_hw_params_set_channels(pcm, hw, 2) == 0);
+    snd_pcm_uframes_t least = 0, most = 0;
+    int direction = 0;
+    REQUIRE(snd_pcm_hw_params_get_buffer_size_max(hw, &most) == 0);
+    CHECK(most == 2 * 48000); // two seconds of the widest stereo
+    REQUIRE(snd_pcm_hw_params_get_buffer_size_min(hw, &least) == 0);
+    CHECK(least == 8);
+    REQUIRE(snd_pcm_hw_params_get_period_size_min(hw, &least, &direction) == 0);
+    CHECK(least == 4);
+    REQUIRE(snd_pcm_hw_params_get_period_size_max(hw, &most, &direction) == 0);
+    CHECK(most == 48000);
+}
+
+TEST_CASE("snd_pcm_set_params")
+{
+    Server server;
+    for (const unsigned latency_us : {25000u, 100000u, 500000u}) {
+        CAPTURE(latency_us);
+        Pcm pcm(server, std::to_string(latency_us));
+        REQUIRE(snd_pcm_set_params(pcm, SND_PCM_FORMAT_S16_LE, SND_PCM_ACCESS_RW_INTERLEAVED, 2, device_rate, 0,
+                                   latency_us) == 0);
+        snd_pcm_uframes_t buffer = 0, period = 0;
+        REQUIRE(snd_pcm_get_params(pcm, &buffer, &period) == 0);
+        CHECK(buffer == latency_us * 48 / 1000);
+        CHECK(period == buffer / 4);
+        pcm.write(tone, 0, buffer);
+        REQUIRE(snd_pcm_drain(pcm) == 0);
+    }
+    const Recording recording = server.recording(3);
+    for (const unsigned latency_us : {25000u, 100000u, 500000u})
+        CHECK(recording.differs(recording.only(std::to_string(latency_us)).first, tone, 0, latency_us * 48 / 1000) ==
+              -1);
+}
+
+TEST_CASE("the buffer need not be a multiple of the period")
+{
+    Server server;
+    Setup setup;
+    setup.buffer = 2003;
+    Pcm pcm(server, setup);
+    pcm.write(tone, 0, 9001);
+    REQUIRE(snd_pcm_drain(pcm) == 0);
+    const Recording recording = server.recording();
+    CHECK(recording.differs(recording.streams[0].first, tone, 0, 9001) == -1);
+}
+
+TEST_CASE("buffers of the extreme sizes play")
+{
+    Server server;
+    Setup setup;
+    SUBCASE("the largest")
+    {
+        setup.format = SND_PCM_FORMAT_U8;
+        setup.channels = 1;
+        setup.buffer = 768000;
+        setup.period = 384000;
+    }
+    SUBCASE("the smallest")
+    {
+        setup.buffer = 16;
+        setup.period = 8;
+        setup.stops = false;
+    }
+    Pcm pcm(server, setup);
+    pcm.write(Signal(setup.format, setup.channels), 0, 3000);
+    REQUIRE(snd_pcm_drain(pcm) == 0);
+    CHECK(server.recording().streams.size() == 1);
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// Pause: nothing is lost, nothing is heard twice.
+
+#include "support.h"
+
+using namespace ringmix::test;
+
+namespace {
+const Signal tone(SND_PCM_FORMAT_S16_LE, 2);
+
+// The recording holds the tone in pieces with silence between them; returns their number.
+unsigned check_pieces(const Recording& recording, std::uint64_t frames)
+{
+    std::uint64_t position = 0, silent_from = 0;
+    for (const Recording::Stream& stream : recording.streams) {
+        const auto played = static_cast<std::uint64_t>(stream.last + 1) - stream.first;
+        CHECK(recording.sounds(silent_from, stream.first) == -1);
+        CHECK(recording.differs(stream.first, tone, position, played) == -1);
+        position += played;
+        silent_from = stream.first + played;
+    }
+    CHECK(position == frames);
+    CHECK(recording.sounds(silent_from, recording.frames()) == -1);
+    return static_cast<unsigned>(recording.streams.size());
+}
+} // namespace
+
+TEST_CASE("pause and resume: prefix, gap, rest")
+{
+    Server server;
+    Setup setup;
+    setup.buffer = 9600;
+    Pcm pcm(server, setup);
+    pcm.write(tone, 0, 9600);
+    for (int i = 0; i < 3; i++) {
+        pcm.wait_played(960);
+        REQUIRE(snd_pcm_pause(pcm, 1) == 0);
+        CHECK(pcm.state() == SND_PCM_STATE_PAUSED);
+        const snd_pcm_sframes_t delay = pcm.delay(), avail = pcm.avail();
+        CHECK(delay + avail == 9600);
+        const std::uint64_t frames = server.recorded_so_far().frames();
+        REQUIRE(eventually([&] { return server.recorded_so_far().frames() > frames + 2400; }));
+        CHECK(pcm.delay() == delay);
+        CHECK(pcm.avail() == avail);
+        REQUIRE(snd_pcm_pause(pcm, 0) == 0);
+        CHECK(pcm.state() == SND_PCM_STATE_RUNNING);
+        CHECK(pcm.delay() >= delay);
+    }
+    REQUIRE(snd_pcm_drain(pcm) == 0);
+    CHECK(check_pieces(server.recording(4), 9600) == 4);
+}
+
+TEST_CASE("what is written while paused follows what was queued")
+{
+    Server server;
+    Setup setup;
+    setup.buffer = 9600;
+    setup.start_threshold = 1;
+    Pcm pcm(server, setup);
+    pcm.write(tone, 0, 4800);
+    pcm.wait_played(960);
+    REQUIRE(snd_pcm_pause(pcm, 1) == 0);
+    pcm.write(tone, 4800, 4800);
+    CHECK(pcm.state() == SND_PCM_STATE_PAUSED);
+    REQUIRE(snd_pcm_pause(pcm, 0) == 0);
+    REQUIRE(snd_pcm_drain(pcm) == 0);
+    CHECK(check_pieces(server.recording(2), 9600) == 2);
+}
+
+TEST_CASE("a full paused PCM does not wake its program, nor block it for ever")
+{
+    Server server;
+    Pcm pcm(server, Setup{});
+    pcm.write(tone, 0, 1920);
+    auto descriptors = pcm.descriptors();
+    REQUIRE(snd_pcm_pause(pcm, 1) == 0);
+    REQUIRE(snd_pcm_nonblock(pcm, 1) == 0);
+    while (pcm.avail() > 0)
+        pcm.write(tone, 0, static_cast<std::uint64_t>(pcm.avail()));
+    const std::int64_t end = now_ms() + 300;
+    unsigned wakes = 0;
+    while (now_ms() < end)
+        if (::poll(descriptors.data(), 1, static_cast<int>(std::max<std::int64_t>(end - now_ms(), 0))) == 1) {
+            wakes++;
+            CHECK(revents(pcm, descriptors) == 0);
+        }
+    CHECK(wakes < 5);
+    REQUIRE(snd_pcm_pause(pcm, 0) == 0);
+    REQUIRE(::poll(descriptors.data(), 1, patience_ms) == 1);
+}
+
+TEST_CASE("drop, drain and prepare of a paused PCM")
+{
+    Server server;
+    Setup setup;
+    setup.buffer = 9600;
+    Pcm pcm(server, setup);
+    for (int turn = 0; turn < 3; turn++) {
+        pcm.write(tone, 0, 9600);
+        pcm.wait_played(480);
+        REQUIRE(snd_pcm_pause(pcm, 1) == 0);
+        if (turn == 0)
+            REQUIRE(snd_pcm_drop(pcm) == 0);
+        else if (turn == 1)
+            REQUIRE(snd_pcm_drain(pcm) == 0); // ALSA: dropped
+        REQUIRE(snd_pcm_prepare(pcm) == 0);
+        CHECK(pcm.delay() == 0);
+    }
+    const Recording recording = server.recording(3);
+    for (const Recording::Stream& stream : recording.streams)
+        CHECK(recording.differs(stream.first, tone, 0, static_cast<std::uint64_t>(stream.last + 1) - stream.first) ==
+              -1);
+}
+
+TEST_CASE("pause is for running PCMs")
+{
+    Server server;
+    Pcm pcm(server, Setup{});
+    snd_pcm_hw_params_t* hw;
+    snd_pcm_hw_params_alloca(&hw);
+    REQUIRE(snd_pcm_hw_params_current(pcm, hw) == 0);
+    CHECK(snd_pcm_hw_params_can_pause(hw) == 1);
+    CHECK(snd_pcm_pause(pcm, 1) == -EBADFD);
+    pcm.write(tone, 0, 1920);
+    CHECK(snd_pcm_pause(pcm, 0) == -EBADFD);
+}

@@ -2,6 +2,8 @@
 
 #include "client/attachment.h"
 
+#include "sys/socket.h"
+
 #include <cerrno>
 #include <system_error>
 
@@ -29,6 +31,14 @@ Attachment::Attachment(const Address& address) : connection_(address), slot_(con
     *reinterpret_cast<volatile char*>(fork_mark_.data()) = 1;
     timeline_ = std::make_unique<Timeline>(view_, pcm_ ? &pcm_ : nullptr, connection_.socket());
     connection_.descriptors().clear();
+}
+
+// A forked child may hold the connection open: the slot is free all the same. When the child itself
+// gets here, it leaves its parent's connection alone.
+Attachment::~Attachment()
+{
+    if (ours())
+        sys::hang_up(connection_.socket());
 }
 
 void Attachment::map_board()

@@ -19,6 +19,7 @@ namespace ringmix::client {
 class Attachment {
 public:
     explicit Attachment(const Address& address);
+    ~Attachment();
     Attachment(const Attachment&) = delete;
     Attachment& operator=(const Attachment&) = delete;
 

@@ -162,46 +162,54 @@ void Stream::post_reachable() noexcept
     }
 }
 
-void Stream::take_back(std::uint64_t position) noexcept
+std::uint64_t Stream::too_late(std::uint64_t position, std::uint64_t frames) const noexcept
 {
-    const std::uint64_t old_end = origin_ + written_;
-    written_ = position;
     if (!running_)
-        return;
-    const std::uint64_t end = origin_ + position;
-    publish_range();
-    const Timeline::Reading time = attachment_->timeline().read();
-    const std::uint64_t reach = time.published + attachment_->geometry().reach_frames;
-    poster_.post({std::max(end, time.now + attachment_->geometry().margin_frames), std::min(old_end, reach)});
-    posted_ = std::min(posted_, end);
+        return 0;
+    const std::int64_t late = horizon_position() - static_cast<std::int64_t>(position);
+    return static_cast<std::uint64_t>(std::clamp<std::int64_t>(late, 0, static_cast<std::int64_t>(frames)));
 }
 
 std::uint64_t Stream::write(std::uint64_t position, std::span<const ChannelArea> areas, std::uint64_t frames) noexcept
 {
-    if (lane_ == nullptr || areas.size() < channels_ || frames > lane_frames_)
+    if (lane_ == nullptr || frames > lane_frames_ || (frames != 0 && areas.size() < channels_))
         return 0;
-    if (position < written_)
-        take_back(position);
-    if (position > written_)
-        silence(written_, position - written_);
-    copy_in(position, areas, frames);
-    const std::uint64_t before = written_;
-    written_ = position + frames;
-    if (!running_)
-        return 0;
-
-    publish_range();
-    const std::uint64_t first = horizon();
-    const std::uint64_t start = origin_ + std::min(before, position);
-    const std::uint64_t late = first > start ? std::min(first - start, origin_ + written_ - start) : 0;
-    posted_ = std::max(posted_, start + late);
-    post_reachable();
+    const std::uint64_t late = too_late(position, frames);
+    const std::uint64_t from = position + late;
+    const std::uint64_t old_end = written_;
+    const std::uint64_t kept = position < old_end ? position + too_late(position, old_end - position) : old_end;
+    if (from > old_end)
+        silence(old_end, from - old_end);
+    if (late < frames) {
+        std::array<ChannelArea, abi::max_channels> rest;
+        for (std::uint32_t c = 0; c < channels_; c++)
+            rest[c] = {areas[c].base + late * areas[c].step, areas[c].step};
+        copy_in(from, rest, frames - late);
+    }
+    commit(from, std::max(kept, position + frames));
     if (late != 0) {
         abi::Word64& count = attachment_->slot().stream.late_frames;
         count.store(count.load(relaxed) + late, relaxed);
     }
-    repair_others();
     return late;
+}
+
+// The lane has new content from `changed` on and ends at `end`: brings the ring up to date.
+void Stream::commit(std::uint64_t changed, std::uint64_t end) noexcept
+{
+    const std::uint64_t old_end = written_;
+    written_ = end;
+    if (!running_)
+        return;
+    publish_range();
+    posted_ = std::min(posted_, origin_ + changed);
+    post_reachable();
+    if (end < old_end) {
+        const Timeline::Reading time = attachment_->timeline().read();
+        const std::uint64_t reach = time.published + attachment_->geometry().reach_frames;
+        poster_.post({std::max(origin_ + end, time.now), std::min(origin_ + old_end, reach)});
+    }
+    repair_others();
 }
 
 // One attempt to place the stream `slack` frames behind the horizon. Fails when this process lost
@@ -260,10 +268,14 @@ void Stream::stop(std::uint32_t state) noexcept
 
 void Stream::pause() noexcept { stop(abi::stream_paused); }
 
-void Stream::drain() noexcept
+void Stream::drain(std::uint64_t position) noexcept
 {
+    if (position != written_)
+        end_at(position);
+    start();
     if (running_)
         set_state(abi::stream_draining, false);
+    tend();
 }
 
 void Stream::xrun() noexcept

@@ -39,17 +39,20 @@ public:
 
     // Forgets all audio and begins again at position 0 (state prepared).
     void prepare() noexcept;
-    // Puts `frames` frames at `position`. Behind the last written frame: the gap becomes silence.
-    // Before it (the application has rewound): what was written from there on is taken back first.
-    // Running: what is too late to be heard is left out; returns how many frames were.
+    // Puts `frames` frames at `position`; the stream ends behind them. Behind the last written frame:
+    // the gap becomes silence. Before it (the application has rewound): what was written from there
+    // on is replaced. Running: what is too late to be changed stays as it is; returns how many of the
+    // frames were too late.
     std::uint64_t write(std::uint64_t position, std::span<const ChannelArea> areas, std::uint64_t frames) noexcept;
-    // Takes back what was written from `position` on, as far as it can still be changed.
-    void take_back(std::uint64_t position) noexcept;
+    // The stream ends at `position`: later frames are taken back, as far as they can still be
+    // changed; a gap before it becomes silence.
+    void end_at(std::uint64_t position) noexcept { write(position, {}, 0); }
     // Lets position `position` (0, or where it paused) be played as soon as possible.
     void start() noexcept;
     void pause() noexcept;
     void resume() noexcept { start(); }
-    void drain() noexcept;
+    // The stream is to end at `position`; starts it if it was only prepared. Call again until that is heard.
+    void drain(std::uint64_t position) noexcept;
     // Ends the stream: what cannot be changed any more (the safety margin) is still played.
     void drop() noexcept { stop(abi::stream_idle); }
     void xrun() noexcept;
@@ -75,6 +78,8 @@ private:
     void copy_in(std::uint64_t position, std::span<const ChannelArea> areas, std::uint64_t frames) noexcept;
     void silence(std::uint64_t position, std::uint64_t frames) noexcept;
     void stop(std::uint32_t state) noexcept;
+    std::uint64_t too_late(std::uint64_t position, std::uint64_t frames) const noexcept;
+    void commit(std::uint64_t changed, std::uint64_t end) noexcept;
     void publish_range() noexcept;
     void post_reachable() noexcept;
     void repair_others() noexcept;

@@ -2,6 +2,9 @@
 
 #include "core/channel_map.h"
 
+#include <algorithm>
+#include <bit>
+
 namespace ringmix::core {
 
 namespace {
@@ -35,20 +38,21 @@ std::uint8_t standard_position(std::uint32_t channel, std::uint32_t channels) no
 
 ChannelMap default_map(std::uint32_t client_channels, std::span<const std::uint8_t> device_positions) noexcept
 {
+    device_positions = device_positions.first(std::min<std::size_t>(device_positions.size(), abi::max_channels));
     if (client_channels == 1)
         return mono_map(device_positions);
 
     ChannelMap map;
     map.fill(abi::no_channel);
-    std::uint32_t found = 0;
+    std::uint64_t heard = 0; // client channels; a device may have several channels in one position
     for (std::size_t d = 0; d < device_positions.size(); d++)
         for (std::uint32_t c = 0; c < client_channels; c++)
             if (device_positions[d] != unknown && device_positions[d] == standard_position(c, client_channels)) {
                 map[d] = static_cast<std::uint8_t>(c);
-                found++;
+                heard |= std::uint64_t{1} << c;
                 break;
             }
-    if (found == client_channels)
+    if (static_cast<std::uint32_t>(std::popcount(heard)) == client_channels)
         return map;
 
     map.fill(abi::no_channel);

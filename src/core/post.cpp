@@ -2,16 +2,12 @@
 
 #include "core/post.h"
 
-#include "core/mix.h"
-
 #include <bit>
-#include <cstring>
 
 namespace ringmix::core {
 
 namespace {
 
-constexpr auto relaxed = std::memory_order_relaxed;
 constexpr auto acquire = std::memory_order_acquire;
 constexpr auto release = std::memory_order_release;
 constexpr auto acq_rel = std::memory_order_acq_rel;
@@ -19,77 +15,7 @@ constexpr auto acq_rel = std::memory_order_acq_rel;
 // A version that moves this often while one batch is recombined is not moved by honest posters.
 constexpr int max_tries = 1000;
 
-constexpr std::uint32_t max_gain = 4 * abi::unity_gain; // +12 dB; keeps the wide sum from overflowing
-
-// The sums of one batch; `wide` is only cleared and used when a lane needs it.
-struct Sums {
-    alignas(64) std::int32_t narrow[batch_samples];
-    alignas(64) std::int64_t wide[batch_samples];
-    bool wide_used = false;
-};
-
-Gain gain_of(const abi::SlotConfig& config, std::uint64_t from) noexcept
-{
-    Gain gain;
-    gain.value = std::min(config.gain.load(relaxed), max_gain);
-    gain.fade_frames = config.fade_frames.load(relaxed);
-    if (gain.fade_frames != 0)
-        gain.fade_left = static_cast<std::int64_t>(config.fade_start.load(relaxed) + gain.fade_frames - from);
-    return gain;
-}
-
-// Adds `frames` cells of the lane, from cell `cell` on, to the sums at frame `offset` of the batch.
-void accumulate(Sums& sums, const LaneView& lane, std::uint64_t cell, std::uint32_t offset, std::uint32_t frames,
-                std::uint32_t channels, const Gain& gain, std::size_t samples) noexcept
-{
-    const LaneShape shape{lane.format, lane.channels, channels, lane.map};
-    const std::byte* cells = lane.cells + cell * lane.frame_bytes;
-    const std::size_t at = std::size_t{offset} * channels;
-    if (narrow_format(lane.format) && gain.value == abi::unity_gain && gain.fade_frames == 0) {
-        accumulate_narrow(sums.narrow + at, cells, frames, shape);
-        return;
-    }
-    if (!sums.wide_used) {
-        std::memset(sums.wide, 0, samples * sizeof sums.wide[0]);
-        sums.wide_used = true;
-    }
-    accumulate_wide(sums.wide + at, cells, frames, shape, gain);
-}
-
-// Adds what one slot has between `from` and from + frames.
-void add_slot(const BoardView& view, const abi::Slot& slot, std::uint64_t from, std::uint32_t frames, Sums& sums,
-              std::size_t samples) noexcept
-{
-    const Extent range = unpack(slot.stream.range.load(acquire), from);
-    const Extent part = intersection(range, {from, from + frames});
-    if (part.empty())
-        return;
-    const LaneView lane = checked_lane(view, slot.config);
-    if (lane.cells == nullptr)
-        return;
-    std::uint64_t cell = (part.start - slot.stream.origin.load(relaxed)) % lane.frames;
-    std::uint64_t at = part.start;
-    while (at < part.end) { // twice where the lane wraps
-        const std::uint64_t count = std::min(part.end - at, lane.frames - cell);
-        accumulate(sums, lane, cell, static_cast<std::uint32_t>(at - from), static_cast<std::uint32_t>(count),
-                   view.geometry.channels, gain_of(slot.config, at), samples);
-        at += count;
-        cell = 0;
-    }
-}
-
 } // namespace
-
-void recombine(const BoardView& view, std::uint64_t from, std::uint32_t frames) noexcept
-{
-    const std::size_t samples = std::size_t{frames} * view.geometry.channels;
-    Sums sums;
-    std::memset(sums.narrow, 0, samples * sizeof sums.narrow[0]);
-    for (std::uint64_t active = view.board->engine.active.load(acquire); active != 0; active &= active - 1)
-        add_slot(view, view.board->slots[std::countr_zero(active)], from, frames, sums, samples);
-    std::byte* out = view.ring + from % view.geometry.ring_frames * view.frame_bytes;
-    finalize(out, view.geometry.format, sums.narrow, sums.wide_used ? sums.wide : nullptr, samples);
-}
 
 // The first batch of `frames`: up to batch_frames(), ending at a block's end, not across the ring's.
 Poster::Batch Poster::batch_at(Extent frames) const noexcept
@@ -153,7 +79,7 @@ void Poster::settle(Batch& batch) noexcept
         const bool overtaken = played > from + late;
         if (overtaken) {
             from = next_turn(from + batch.frames - 1, played, ring) - (batch.frames - 1);
-            late = static_cast<std::uint32_t>(played > from ? played - from : 0);
+            late = played > from ? static_cast<std::uint32_t>(std::min<std::uint64_t>(played - from, batch.frames)) : 0;
         }
         if (!overtaken && !changed)
             return;
@@ -171,6 +97,8 @@ bool Poster::repair_word(const abi::Word64& posting, std::uint64_t& last) noexce
     const std::uint64_t now = playhead_.now(playhead_.context);
     const std::uint64_t ring = view_->geometry.ring_frames;
     const Extent frames = unpack(word, now);
+    if (frames.empty())
+        return false; // nonsense
     const std::uint64_t length = std::min(frames.length(), ring);
     // The turn in which the last frame is still ahead; what has been played of it belongs to the next.
     const std::uint64_t from = next_turn(frames.end - 1, published, ring) - (length - 1);

@@ -2,6 +2,9 @@
 
 #include "core/sync_info.h"
 
+#include <algorithm>
+#include <bit>
+
 namespace ringmix::core {
 
 namespace {
@@ -60,13 +63,21 @@ bool read_newest(const abi::SyncRing& ring, SyncSnapshot& snapshot) noexcept
 
 std::uint64_t frame_at(const SyncSnapshot& snapshot, std::int64_t time_ns) noexcept
 {
-    if (time_ns <= snapshot.time_ns || snapshot.frame_ns == 0)
+    if (time_ns <= snapshot.time_ns || snapshot.frame_ns == 0 || snapshot.frame_ns >> 63 != 0)
         return snapshot.frame;
-    // 2^31 ns at a time: as a 32.32 number that is 2^63, which fits.
+    // (elapsed << 32) / frame_ns, rounded down, in 96 bits: a long division that takes in as many bits
+    // at a time as the remainder leaves free (at ordinary rates twice).
     const std::uint64_t elapsed = static_cast<std::uint64_t>(time_ns) - static_cast<std::uint64_t>(snapshot.time_ns);
-    const std::uint64_t whole = elapsed >> 31;
-    const std::uint64_t rest = elapsed & ((std::uint64_t{1} << 31) - 1);
-    return snapshot.frame + whole * ((std::uint64_t{1} << 63) / snapshot.frame_ns) + (rest << 32) / snapshot.frame_ns;
+    std::uint64_t frames = elapsed / snapshot.frame_ns;
+    std::uint64_t rest = elapsed % snapshot.frame_ns;
+    for (int bits = 32; bits > 0;) {
+        const int step = std::min(bits, std::countl_zero(snapshot.frame_ns));
+        rest <<= step;
+        frames = (frames << step) + rest / snapshot.frame_ns;
+        rest %= snapshot.frame_ns;
+        bits -= step;
+    }
+    return snapshot.frame + frames;
 }
 
 std::int64_t time_of(const SyncSnapshot& snapshot, std::uint64_t frame) noexcept

@@ -271,6 +271,8 @@ bool peer_closed(int socket) noexcept
     return ready > 0 || socket < 0; // poll() passes over negative ones
 }
 
+void hang_up(int socket) noexcept { ::shutdown(socket, SHUT_RDWR); }
+
 PeerCredentials peer_credentials(int socket)
 {
     ucred peer{};

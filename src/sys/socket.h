@@ -56,6 +56,8 @@ Packet receive_packet(int socket, std::span<std::byte> buffer, int timeout_ms);
 
 // True when the peer of `socket` has closed. Never blocks, takes nothing, does not throw.
 bool peer_closed(int socket) noexcept;
+// Ends the connection for all who hold the socket (forked children too), as if the last had closed it.
+void hang_up(int socket) noexcept;
 
 struct PeerCredentials {
     pid_t pid; // 0: not known (other pid namespace)

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// kernels.h: the arithmetic of mix.h for many lanes at once, in one variant per instruction set.
+// Pure functions on arrays: no allocation, noexcept, any thread. All variants give the same bits.
+//
+// Lanes are flat arrays of samples here: channel maps and fades are recombine.cpp's business. A
+// kernel takes a tile of a few dozen samples at a time and adds up all lanes in registers, so that
+// sums are written once and not once per lane. At most max_slots lanes at once: the sums' widths
+// are made for that.
+//
+// The device's ring is only ever written, each byte once and in ascending order: it may be
+// write-combined memory. Pointers may have any alignment; nothing is read beyond a lane's samples.
+//
+// The files of the instruction sets are compiled with flags of their own. They include this header
+// and no other of ours, and nothing that has inline functions: the linker keeps one copy of such a
+// function for the whole program, and that copy must not be the one made of AVX instructions.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace ringmix::core {
+
+// The samples of one lane.
+struct Source {
+    const std::byte* cells;
+    std::uint32_t gain; // fixed point, for add_gain only
+};
+
+inline constexpr std::size_t format_count = 7; // tables are indexed by abi::format_*; 0 is none
+
+struct Kernels {
+    // sums[i] += the sum of the lanes' samples i.
+    using AddNarrow = void(std::int32_t* sums, const Source* lanes, std::size_t count, std::size_t samples) noexcept;
+    using AddWide = void(std::int64_t* sums, const Source* lanes, std::size_t count, std::size_t samples) noexcept;
+    // As core::finalize of mix.h, for narrow sums of at most 64 lanes; `wide` may be null.
+    using Finalize = void(std::byte* out, const std::int32_t* narrow, const std::int64_t* wide,
+                          std::size_t samples) noexcept;
+    // Lanes of one format at unity gain straight to the device.
+    using Mix = void(std::byte* out, const Source* lanes, std::size_t count, std::size_t samples) noexcept;
+    using Copy = void(std::byte* out, const std::byte* lane, std::size_t bytes) noexcept;
+
+    const char* name;                     // as in RINGMIX_SIMD
+    AddNarrow* add_narrow[format_count];  // unity gain: U8, S16, S24, S24_3, otherwise null
+    AddWide* add_wide[format_count];      // unity gain: S32, FLOAT, otherwise null
+    AddWide* add_gain[format_count];      // all formats, each lane times its gain
+    Finalize* finalize[format_count];     // S16, S24, S24_3, S32, otherwise null
+    Mix* mix[format_count][format_count]; // [lane][device]; null: go through the sums
+    Copy* copy;
+};
+
+// The variants that this processor can run, best first, ended by null. The last one is plain C++.
+const Kernels* const* usable_kernels() noexcept;
+
+// The variant to use: the best one, or the one that the environment variable RINGMIX_SIMD names
+// (plain, sse2, avx2, avx512, neon) if this processor has it. Chosen when the program or library is
+// loaded; before that it is plain C++. Wait-free.
+const Kernels& kernels() noexcept;
+
+} // namespace ringmix::core

@@ -183,7 +183,7 @@ bool Pcm::underrun(std::int64_t hw_position) noexcept
 
 snd_pcm_sframes_t Pcm::pointer() noexcept
 {
-    if (lost())
+    if (lost() || boundary_ == 0) // 0: not configured
         return static_cast<snd_pcm_sframes_t>(reported_hw_);
     follow_reset();
     std::int64_t position = reported_position();

@@ -10,8 +10,7 @@ using namespace ringmix;
 using server::Options;
 using server::UsageError;
 
-namespace
-{
+namespace {
 
 Options parse(std::vector<std::string> words)
 {
@@ -63,7 +62,7 @@ TEST_CASE("options: all of them")
     const Options options = parse({"--device", "virtual",  "--output=-",   "--rate",      "44100",  "--channels",
                                    "6",        "--format", "S24_3LE",      "--period",    "256",    "--buffer",
                                    "1024",     "--name",   "studio-1.a_B", "--socket",    "/tmp/s", "--socket-mode",
-                                   "0660",     "--idle",   "2.5",          "--arena",     "64",     "--clip",
+                                   "0660",     "--idle",   "never",        "--arena",     "64",     "--clip",
                                    "hard",     "--dither", "none",         "--log-level", "debug"});
     CHECK(options.wishes.device == "virtual");
     CHECK(options.wishes.output == "-");
@@ -75,7 +74,7 @@ TEST_CASE("options: all of them")
     CHECK(options.name == "studio-1.a_B");
     CHECK(options.socket == "/tmp/s");
     CHECK(options.socket_mode == 0660);
-    CHECK(options.idle_seconds == 2.5);
+    CHECK(options.idle_seconds < 0);
     CHECK(options.arena_bytes == std::uint64_t{64} << 20);
     CHECK(options.log_level == server::LogLevel::debug);
 }
@@ -84,7 +83,9 @@ TEST_CASE("options: idle")
 {
     CHECK(parse({"--autostarted"}).autostarted);
     CHECK(parse({"--autostarted"}).idle_seconds == 5);
+    CHECK(parse({"--idle", "2.5"}).idle_seconds == 2.5);
     CHECK(parse({"--idle", "0", "--autostarted"}).idle_seconds == 0);
+    CHECK(contains(refusal({"--device", "virtual", "--output", "x.wav", "--idle", "5"}), "--idle"));
     CHECK(parse({"--autostarted", "--idle", "60"}).idle_seconds == 60);
     CHECK(parse({"--autostarted", "--idle", "never"}).idle_seconds < 0);
     for (const char* value : {"", "-1", "-0", "inf", "nan", "1e3", "5s", " 5", "1000001"}) {

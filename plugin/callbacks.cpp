@@ -183,7 +183,9 @@ int Pcm::create(const char* name, snd_pcm_stream_t direction, int mode)
 {
     io_.version = SND_PCM_IOPLUG_VERSION;
     io_.name = "ringmix: direct mixing into a shared device";
-    io_.flags = SND_PCM_IOPLUG_FLAG_LISTED | SND_PCM_IOPLUG_FLAG_MONOTONIC | SND_PCM_IOPLUG_FLAG_BOUNDARY_WA;
+    // No FLAG_MONOTONIC: snd_pcm_hw_params_is_monotonic() says no of every ioplug, and programs that ask
+    // it would compare two clocks. Who chooses a clock in sw_params gets that one.
+    io_.flags = SND_PCM_IOPLUG_FLAG_LISTED | SND_PCM_IOPLUG_FLAG_BOUNDARY_WA;
     io_.mmap_rw = 0; // transfer() gets the application's own memory
     io_.callback = &callbacks;
     io_.private_data = this;

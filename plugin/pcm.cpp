@@ -89,6 +89,11 @@ int Pcm::choose_map(core::ChannelMap& map) const
 // hw_params: gets a lane for the chosen format and buffer.
 int Pcm::configure()
 {
+    // libasound's own limits would also ask for buffers of whole periods, which nothing here needs.
+    if (io_.period_size > io_.buffer_size) {
+        SNDERR("ringmix: a period of %lu frames does not fit a buffer of %lu", io_.period_size, io_.buffer_size);
+        return -EINVAL;
+    }
     core::ChannelMap map;
     if (const int error = choose_map(map); error < 0)
         return error;

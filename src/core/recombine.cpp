@@ -28,6 +28,15 @@ constexpr std::uint32_t chunk_samples = 512;            // summed in memory at o
 constexpr std::size_t max_pieces = 2 * abi::max_slots;  // a lane may wrap once
 static_assert(chunk_samples % abi::max_channels == 0);
 
+// What must agree for lanes to be summed in one call of a kernel (and their maps, without `identity`).
+struct Kind {
+    std::uint8_t format;
+    std::uint8_t channels;
+    bool identity; // plays each channel on the same channel of the device
+    bool gain;     // not unity
+    friend bool operator==(const Kind&, const Kind&) = default;
+};
+
 // Neighbouring cells of a lane.
 struct Piece {
     const std::byte* cells;
@@ -35,18 +44,32 @@ struct Piece {
     std::uint32_t start;           // frames of the batch, from its beginning
     std::uint32_t end;
     std::uint32_t gain; // clamped
-    std::uint8_t format;
-    std::uint8_t channels;
-    bool identity; // plays each channel on the same channel of the device
-    bool fading;
+    Kind kind;
+    bool fading; // such a lane is summed for itself
+
+    const std::byte* cells_at(std::uint32_t frame) const noexcept
+    {
+        return cells + std::size_t{frame - start} * kind.channels * sample_bytes(kind.format);
+    }
 };
 
 struct Pieces {
     Piece list[max_pieces];
     std::size_t count;
-    bool whole; // each covers the whole batch
-    bool alike; // each may go straight to the device, in one call
 };
+
+// Frames start ... end - 1 of the batch.
+struct Span {
+    std::uint32_t start;
+    std::uint32_t end;
+    std::uint32_t frames() const noexcept { return end - start; }
+    friend bool operator==(const Span&, const Span&) = default;
+};
+
+Span part_in(const Piece& piece, Span span) noexcept
+{
+    return {std::max(piece.start, span.start), std::min(piece.end, span.end)};
+}
 
 std::uint64_t remainder(std::uint64_t a, std::uint64_t b) noexcept
 {
@@ -72,9 +95,14 @@ bool identity_map(const abi::SlotConfig& config, std::uint32_t channels) noexcep
 bool gather_slot(const BoardView& view, const abi::Slot& slot, std::uint64_t from, std::uint32_t frames,
                  Pieces& pieces) noexcept
 {
+    // As unpack() and intersection() do, but relative to `from`.
     const std::uint64_t range = slot.stream.range.load(acquire);
-    const Extent part = intersection(unpack(range, from), {from, from + frames});
-    if (part.empty())
+    const std::int64_t range_end =
+        static_cast<std::int64_t>(((range >> extent_length_bits) - from) << extent_length_bits) >> extent_length_bits;
+    const std::int64_t range_start = range_end - static_cast<std::int64_t>(range & max_extent_frames);
+    const std::int64_t start = std::max<std::int64_t>(range_start, 0);
+    const std::int64_t end = std::min<std::int64_t>(range_end, frames);
+    if (start >= end)
         return true;
     const abi::SlotConfig& config = slot.config;
     const std::uint32_t format = config.format.load(relaxed);
@@ -87,26 +115,22 @@ bool gather_slot(const BoardView& view, const abi::Slot& slot, std::uint64_t fro
         lane_frames < 1 || lane_frames > arena || lane_frames * bytes > arena - offset)
         return true;
 
-    Piece piece{};
+    Piece piece;
     piece.config = &config;
     piece.gain = std::min(config.gain.load(relaxed), max_gain);
-    piece.format = static_cast<std::uint8_t>(format);
-    piece.channels = static_cast<std::uint8_t>(channels);
-    piece.identity = channels == view.geometry.channels && identity_map(config, channels);
-    piece.fading = config.fade_frames.load(relaxed) != 0;
     if (piece.gain == 0)
         return true;
-    std::uint64_t cell = remainder(part.start - slot.stream.origin.load(relaxed), lane_frames);
-    piece.start = static_cast<std::uint32_t>(part.start - from);
-    const auto end = static_cast<std::uint32_t>(part.end - from);
+    piece.kind = {static_cast<std::uint8_t>(format), static_cast<std::uint8_t>(channels),
+                  channels == view.geometry.channels && identity_map(config, channels), piece.gain != abi::unity_gain};
+    piece.fading = config.fade_frames.load(relaxed) != 0;
+    piece.start = static_cast<std::uint32_t>(start);
+    std::uint64_t cell = remainder(from + piece.start - slot.stream.origin.load(relaxed), lane_frames);
     while (piece.start < end) { // twice where the lane wraps; more often only if the range is nonsense
         if (pieces.count == max_pieces)
             return false;
         piece.cells = view.arena + offset + cell * bytes;
-        piece.end = static_cast<std::uint32_t>(std::min<std::uint64_t>(end, piece.start + lane_frames - cell));
-        pieces.whole &= piece.start == 0 && piece.end == frames;
-        pieces.alike &= piece.identity && !piece.fading && piece.gain == abi::unity_gain &&
-                        (pieces.count == 0 || piece.format == pieces.list[0].format);
+        piece.end = static_cast<std::uint32_t>(
+            std::min<std::uint64_t>(static_cast<std::uint64_t>(end), piece.start + lane_frames - cell));
         pieces.list[pieces.count++] = piece;
         piece.start = piece.end;
         cell = 0;
@@ -118,32 +142,50 @@ bool gather_slot(const BoardView& view, const abi::Slot& slot, std::uint64_t fro
 bool gather(const BoardView& view, std::uint64_t from, std::uint32_t frames, Pieces& pieces) noexcept
 {
     pieces.count = 0;
-    pieces.whole = pieces.alike = true;
     for (std::uint64_t active = view.board->engine.active.load(acquire); active != 0; active &= active - 1)
         if (!gather_slot(view, view.board->slots[std::countr_zero(active)], from, frames, pieces))
             return false;
     return true;
 }
 
-// True if it is done: like lanes, all over the batch, and a kernel for them.
-bool mix_directly(const Pieces& pieces, std::byte* out, std::uint32_t device, std::size_t samples) noexcept
+// The lanes that are like the first of them and have the frames `part`; each is done after that.
+struct Group {
+    Source lanes[abi::max_slots];
+    std::size_t count = 0;
+};
+
+// True if it is done: like lanes in all of the span, straight to the device.
+bool mix_directly(const Pieces& pieces, Span span, std::byte* out, const abi::Geometry& device) noexcept
 {
-    if (!pieces.whole || !pieces.alike || pieces.count > abi::max_slots)
-        return false;
-    const std::uint32_t format = pieces.list[0].format;
-    // S24 is no copy: the device's fourth byte must be the sign, and the lane's may be anything.
-    if (pieces.count == 1 && format == device && format != abi::format_s24) {
-        kernels().copy(out, pieces.list[0].cells, samples * sample_bytes(format));
+    Group group;
+    Kind kind{};
+    for (std::size_t i = 0; i < pieces.count; ++i) {
+        const Piece& piece = pieces.list[i];
+        if (piece.start >= span.end || piece.end <= span.start)
+            continue;
+        if (group.count == 0)
+            kind = piece.kind;
+        if (piece.start > span.start || piece.end < span.end || piece.fading || piece.kind != kind ||
+            group.count == abi::max_slots)
+            return false;
+        group.lanes[group.count++] = {piece.cells_at(span.start), abi::unity_gain};
+    }
+    const std::size_t samples = std::size_t{span.frames()} * device.channels;
+    if (group.count == 0) {
+        std::memset(out, 0, samples * sample_bytes(device.format)); // silence, in all device formats
         return true;
     }
-    Kernels::Mix* kernel = kernels().mix[format][device];
-    if (kernel == nullptr)
+    if (kind.gain || !kind.identity)
         return false;
-    Source lanes[abi::max_slots];
-    for (std::size_t i = 0; i < pieces.count; ++i)
-        lanes[i] = {pieces.list[i].cells, abi::unity_gain};
-    kernel(out, lanes, pieces.count, samples);
-    return true;
+    // S24 is no copy: the device's fourth byte must be the sign, and the lane's may be anything.
+    if (group.count == 1 && kind.format == device.format && kind.format != abi::format_s24) {
+        kernels().copy(out, group.lanes[0].cells, samples * sample_bytes(kind.format));
+        return true;
+    }
+    Kernels::Mix* mix = kernels().mix[kind.format][device.format];
+    if (mix != nullptr)
+        mix(out, group.lanes, group.count, samples);
+    return mix != nullptr;
 }
 
 // The sums of a chunk of the batch, and what is summed before it is mapped to the device's channels.
@@ -155,9 +197,8 @@ public:
         std::memset(narrow_, 0, samples_ * sizeof narrow_[0]);
     }
 
-    // `count` like lanes, from frame `at` of the chunk on.
-    void add(const Piece& like, const Source* lanes, std::size_t count, std::uint32_t at,
-             std::uint32_t frames) noexcept;
+    // Like lanes, from frame `at` of the chunk on.
+    void add(const Piece& like, const Group& group, std::uint32_t at, std::uint32_t frames) noexcept;
 
     // One lane; `frame` is the absolute frame of its first cell here.
     void add_fading(const Piece& piece, const std::byte* cells, std::uint32_t at, std::uint32_t frames) noexcept;
@@ -200,7 +241,7 @@ Map map_of(const abi::SlotConfig& config, std::size_t channels) noexcept
 template <class Sum> void Sums::spread(Sum* sums, const Sum* unmapped, const Piece& like, std::uint32_t frames) noexcept
 {
     const Map map = map_of(*like.config, channels_);
-    if (like.channels == 1 && channels_ == 2 && map.channel[0] == 0 && map.channel[1] == 0) {
+    if (like.kind.channels == 1 && channels_ == 2 && map.channel[0] == 0 && map.channel[1] == 0) {
         for (std::size_t i = 0; i < frames; ++i) {
             sums[2 * i] += unmapped[i];
             sums[2 * i + 1] += unmapped[i];
@@ -208,32 +249,31 @@ template <class Sum> void Sums::spread(Sum* sums, const Sum* unmapped, const Pie
         return;
     }
     for (std::size_t d = 0; d < channels_; ++d)
-        if (map.channel[d] < like.channels)
+        if (map.channel[d] < like.kind.channels)
             for (std::size_t i = 0; i < frames; ++i)
-                sums[i * channels_ + d] += unmapped[i * like.channels + map.channel[d]];
+                sums[i * channels_ + d] += unmapped[i * like.kind.channels + map.channel[d]];
 }
 
-void Sums::add(const Piece& like, const Source* lanes, std::size_t count, std::uint32_t at,
-               std::uint32_t frames) noexcept
+void Sums::add(const Piece& like, const Group& group, std::uint32_t at, std::uint32_t frames) noexcept
 {
-    const std::size_t samples = std::size_t{frames} * like.channels;
-    const bool narrow = narrow_format(like.format) && like.gain == abi::unity_gain;
+    const std::size_t samples = std::size_t{frames} * like.kind.channels;
+    const bool narrow = narrow_format(like.kind.format) && !like.kind.gain;
     if (!narrow)
         use_wide();
     std::int32_t* narrow_sums = narrow_ + at * channels_;
     std::int64_t* wide_sums = wide_ + at * channels_;
-    if (!like.identity) {
+    if (!like.kind.identity) {
         narrow_sums = reinterpret_cast<std::int32_t*>(unmapped_);
         wide_sums = reinterpret_cast<std::int64_t*>(unmapped_);
         std::memset(unmapped_, 0, samples * (narrow ? sizeof narrow_[0] : sizeof wide_[0]));
     }
     if (narrow)
-        kernels().add_narrow[like.format](narrow_sums, lanes, count, samples);
-    else if (like.gain == abi::unity_gain && kernels().add_wide[like.format] != nullptr)
-        kernels().add_wide[like.format](wide_sums, lanes, count, samples);
+        kernels().add_narrow[like.kind.format](narrow_sums, group.lanes, group.count, samples);
+    else if (!like.kind.gain && kernels().add_wide[like.kind.format] != nullptr)
+        kernels().add_wide[like.kind.format](wide_sums, group.lanes, group.count, samples);
     else
-        kernels().add_gain[like.format](wide_sums, lanes, count, samples);
-    if (like.identity)
+        kernels().add_gain[like.kind.format](wide_sums, group.lanes, group.count, samples);
+    if (like.kind.identity)
         return;
     if (narrow)
         spread(narrow_ + at * channels_, narrow_sums, like, frames);
@@ -251,82 +291,78 @@ void Sums::add_fading(const Piece& piece, const std::byte* cells, std::uint32_t 
         gain.fade_left =
             static_cast<std::int64_t>(piece.config->fade_start.load(relaxed) + gain.fade_frames - (from_ + at));
     const Map map = map_of(*piece.config, channels_);
-    const LaneShape shape{piece.format, piece.channels, static_cast<std::uint32_t>(channels_), map.channel};
+    const LaneShape shape{piece.kind.format, piece.kind.channels, static_cast<std::uint32_t>(channels_), map.channel};
     accumulate_wide(wide_ + at * channels_, cells, frames, shape, gain);
 }
 
 bool same_map(const Piece& a, const Piece& b, std::uint32_t channels) noexcept
 {
-    if (a.identity || b.identity)
-        return a.identity == b.identity;
-    bool same = a.channels == b.channels;
+    bool same = true;
     for (std::uint32_t word = 0; word * 8 < channels; ++word)
         same &= a.config->map[word].load(relaxed) == b.config->map[word].load(relaxed);
     return same;
 }
 
-// True if both can be summed in one call of a kernel.
-bool alike(const Piece& a, const Piece& b, std::uint32_t channels) noexcept
+// Sums the frames of `chunk`, and stores them.
+void mix_chunk(const BoardView& view, std::uint64_t from, Span chunk, const Pieces& pieces, std::byte* out) noexcept
 {
-    return a.format == b.format && !a.fading && !b.fading &&
-           (a.gain == abi::unity_gain) == (b.gain == abi::unity_gain) && same_map(a, b, channels);
-}
-
-// Sums the frames start ... end - 1 of the batch, and stores them.
-void mix_chunk(const BoardView& view, std::uint64_t from, Extent chunk, const Pieces& pieces, std::byte* out) noexcept
-{
-    const std::uint32_t channels = view.geometry.channels;
-    Sums sums(view, from + chunk.start, static_cast<std::uint32_t>(chunk.length()));
+    Sums sums(view, from + chunk.start, chunk.frames());
     bool done[max_pieces] = {};
     for (std::size_t i = 0; i < pieces.count; ++i) {
         const Piece& first = pieces.list[i];
-        const Extent part = intersection({first.start, first.end}, chunk);
-        if (done[i] || part.empty())
+        const Span part = part_in(first, chunk);
+        if (done[i] || part.start >= part.end)
             continue;
-        const auto at = static_cast<std::uint32_t>(part.start - chunk.start);
-        const auto frames = static_cast<std::uint32_t>(part.length());
-        const auto cells = [&](const Piece& piece) {
-            return piece.cells + (part.start - piece.start) * piece.channels * sample_bytes(piece.format);
-        };
+        const std::uint32_t at = part.start - chunk.start;
         if (first.fading) {
-            sums.add_fading(first, cells(first), at, frames);
+            sums.add_fading(first, first.cells_at(part.start), at, part.frames());
             continue;
         }
-        Source lanes[abi::max_slots];
-        std::size_t count = 0;
-        for (std::size_t k = i; k < pieces.count && count < abi::max_slots; ++k) {
+        Group group;
+        for (std::size_t k = i; k < pieces.count && group.count < abi::max_slots; ++k) {
             const Piece& next = pieces.list[k];
-            if (done[k] || intersection({next.start, next.end}, chunk) != part || !alike(first, next, channels))
+            if (done[k] || next.kind != first.kind || next.fading || part_in(next, chunk) != part ||
+                (!first.kind.identity && !same_map(first, next, view.geometry.channels)))
                 continue;
-            lanes[count++] = {cells(next), next.gain};
+            group.lanes[group.count++] = {next.cells_at(part.start), next.gain};
             done[k] = true;
         }
-        sums.add(first, lanes, count, at, frames);
+        sums.add(first, group, at, part.frames());
     }
     sums.finalize(out, view.geometry.format);
 }
 
-// In chunks that fit the sums, of whole blocks where lanes begin or end: then most lanes cover most
-// chunks from end to end, and can be summed together.
-void mix_in_chunks(const BoardView& view, std::uint64_t from, std::uint32_t frames, const Pieces& pieces,
-                   std::byte* out) noexcept
+// Where the next span of the batch ends: where a lane begins or ends, so that those of the span are in
+// all of it. If that would be a very short one, a block: there some lanes are summed for themselves.
+std::uint32_t span_end(const Pieces& pieces, std::uint32_t start, std::uint32_t frames) noexcept
+{
+    constexpr std::uint32_t short_span = abi::block_frames / 2;
+    std::uint32_t end = frames;
+    for (std::size_t i = 0; i < pieces.count; ++i) {
+        const Piece& piece = pieces.list[i];
+        if (piece.start > start)
+            end = std::min(end, piece.start);
+        else if (piece.end > start)
+            end = std::min(end, piece.end);
+    }
+    return end - start >= short_span ? end : std::min(start + abi::block_frames, frames);
+}
+
+void mix_pieces(const BoardView& view, std::uint64_t from, std::uint32_t frames, const Pieces& pieces,
+                std::byte* out) noexcept
 {
     std::uint32_t channels = view.geometry.channels;
     for (std::size_t i = 0; i < pieces.count; ++i)
-        channels = std::max<std::uint32_t>(channels, pieces.list[i].channels);
-    std::uint32_t most = chunk_samples / channels;
-    if (!pieces.whole && pieces.count > 2)
-        most = std::min(most, abi::block_frames);
-    for (std::uint32_t at = 0; at < frames; at += most)
-        mix_chunk(view, from, {at, std::min(at + most, frames)}, pieces, out + std::size_t{at} * view.frame_bytes);
-}
-
-void mix(const BoardView& view, std::uint64_t from, std::uint32_t frames, const Pieces& pieces, std::byte* out) noexcept
-{
-    if (pieces.count == 0)
-        std::memset(out, 0, std::size_t{frames} * view.frame_bytes); // silence, in all device formats
-    else if (!mix_directly(pieces, out, view.geometry.format, std::size_t{frames} * view.geometry.channels))
-        mix_in_chunks(view, from, frames, pieces, out);
+        channels = std::max<std::uint32_t>(channels, pieces.list[i].kind.channels);
+    const std::uint32_t most = chunk_samples / channels;
+    for (Span span{0, 0}; span.start < frames; span.start = span.end) {
+        span.end = span_end(pieces, span.start, frames);
+        std::byte* at = out + std::size_t{span.start} * view.frame_bytes;
+        if (mix_directly(pieces, span, at, view.geometry))
+            continue;
+        span.end = std::min(span.end, span.start + most);
+        mix_chunk(view, from, span, pieces, at);
+    }
 }
 
 } // namespace
@@ -343,7 +379,7 @@ void recombine(const BoardView& view, std::uint64_t from, std::uint32_t frames) 
         std::uint32_t part = frames;
         while (!gather(view, from, part, pieces))
             part = (part + 1) / 2;
-        mix(view, from, part, pieces, out);
+        mix_pieces(view, from, part, pieces, out);
         from += part;
         frames -= part;
         out += std::size_t{part} * view.frame_bytes;

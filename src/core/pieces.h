@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// pieces.h: which cells of which lanes are to be summed for a batch of frames. Part of recombine().
+//
+// Each number that comes from shared memory is checked on the way against the private geometry, as
+// checked_lane() of validate.h does; but this is done for each slot at each post, so it copies
+// nothing that it does not need, and divides once.
+
+#pragma once
+
+#include "core/kernels.h"
+#include "core/validate.h"
+
+namespace ringmix::core {
+
+// What must agree for lanes to be summed by one call of a kernel; one word, so that it is quickly compared.
+class Kind {
+public:
+    Kind() noexcept = default; // of any value: lists of them are not cleared first
+    constexpr Kind(std::uint32_t format, std::uint32_t channels, bool mapped, bool gain, bool fading) noexcept
+        : bits_(format | channels << 8 | (mapped ? mapped_bit : 0) | (gain ? gain_bit : 0) | (fading ? fading_bit : 0))
+    {
+    }
+
+    constexpr std::uint32_t format() const noexcept { return bits_ & 0xff; }
+    constexpr std::uint32_t channels() const noexcept { return bits_ >> 8 & 0xff; }
+    constexpr bool mapped() const noexcept { return (bits_ & mapped_bit) != 0; } // not channel for channel
+    constexpr bool gain() const noexcept { return (bits_ & gain_bit) != 0; }     // not unity
+    constexpr bool fading() const noexcept { return (bits_ & fading_bit) != 0; } // is summed for itself
+    constexpr bool plain() const noexcept { return (bits_ & (mapped_bit | gain_bit | fading_bit)) == 0; }
+    friend constexpr bool operator==(Kind, Kind) noexcept = default;
+
+private:
+    static constexpr std::uint32_t mapped_bit = 1u << 16;
+    static constexpr std::uint32_t gain_bit = 1u << 17;
+    static constexpr std::uint32_t fading_bit = 1u << 18;
+    std::uint32_t bits_;
+};
+
+// Frames start ... end - 1 of the batch.
+struct Span {
+    std::uint32_t start;
+    std::uint32_t end;
+    constexpr std::uint32_t frames() const noexcept { return end - start; }
+    friend constexpr bool operator==(Span, Span) noexcept = default;
+};
+
+// A piece is some neighbouring cells of a lane. The list is one array per field: it is written and read in
+// the order of its fields far more often than piece by piece.
+struct Pieces {
+    static constexpr std::size_t most = 2 * abi::max_slots; // a lane may wrap once
+
+    std::size_t count;
+    bool alike;            // all are of one plain kind
+    std::size_t cut_count; // pieces begin or end within the batch, at frames cuts[], in no order
+    Span span[most];
+    std::uint64_t offset[most]; // bytes into the arena to what would be the cell of the batch's first frame; wraps
+    std::uint32_t frame_bytes[most];
+    std::uint32_t gain[most]; // clamped
+    Kind kind[most];
+    std::uint8_t slot[most];
+    std::uint16_t cuts[2 * most];
+
+    Source source(const BoardView& view, std::size_t piece, std::uint32_t frame) const noexcept
+    {
+        return {view.arena + (offset[piece] + std::uint64_t{frame} * frame_bytes[piece]), gain[piece]};
+    }
+};
+
+// What the active slots have in the batch of `frames` frames from `from` on. False: it did not fit,
+// which happens only to nonsense (ranges longer than their tiny lanes); one frame always fits.
+bool gather(const BoardView& view, std::uint64_t from, std::uint32_t frames, Pieces& pieces) noexcept;
+
+} // namespace ringmix::core

@@ -104,8 +104,8 @@ int Pcm::configure()
 void Pcm::prepare() noexcept
 {
     stream_.prepare();
-    base_ = position_ = 0;
-    last_appl_ = reported_hw_ = 0;
+    base_ = position_ = hw_position_ = 0;
+    last_appl_ = 0;
     late_ = false;
     wake();
 }
@@ -141,13 +141,13 @@ bool Pcm::lost() noexcept
 // counting begins anew at the point that can still be changed.
 void Pcm::follow_reset() noexcept
 {
-    const bool was_reset = reported_hw_ != 0 ? io_.hw_ptr == 0 : position_ != base_ && io_.appl_ptr == 0;
+    const bool was_reset = hw_position_ != base_ ? io_.hw_ptr == 0 : position_ != base_ && io_.appl_ptr == 0;
     if (!was_reset)
         return;
     base_ = static_cast<std::uint64_t>(std::max<std::int64_t>(stream_.horizon_position(), 0));
     stream_.end_at(base_);
-    position_ = base_;
-    last_appl_ = reported_hw_ = 0;
+    position_ = hw_position_ = base_;
+    last_appl_ = 0;
 }
 
 std::uint64_t Pcm::position_of(snd_pcm_uframes_t appl_ptr) const noexcept
@@ -160,8 +160,6 @@ std::uint64_t Pcm::position_of(snd_pcm_uframes_t appl_ptr) const noexcept
     const snd_pcm_uframes_t back = boundary_ - forward;
     return position_ > back ? position_ - back : 0;
 }
-
-std::int64_t Pcm::reported_position() const noexcept { return static_cast<std::int64_t>(base_ + reported_hw_); }
 
 // While draining, the end is reached when the last frame has been heard.
 std::int64_t Pcm::drained_position(std::int64_t before) noexcept
@@ -188,21 +186,22 @@ bool Pcm::underrun(std::int64_t hw_position) noexcept
 
 snd_pcm_sframes_t Pcm::pointer() noexcept
 {
-    if (lost() || boundary_ == 0) // 0: not configured
-        return static_cast<snd_pcm_sframes_t>(reported_hw_);
-    follow_reset();
-    std::int64_t position = reported_position();
-    if (io_.state == SND_PCM_STATE_DRAINING)
-        position = drained_position(position);
-    else
-        position = std::max(position, stream_.horizon_position());
-    if (io_.state == SND_PCM_STATE_RUNNING && underrun(position)) {
-        stream_.xrun();
-        wake();
-        return -EPIPE;
+    if (boundary_ == 0)
+        return 0; // not configured
+    if (!lost()) {
+        follow_reset();
+        const auto before = static_cast<std::int64_t>(hw_position_);
+        const std::int64_t position = io_.state == SND_PCM_STATE_DRAINING
+                                          ? drained_position(before)
+                                          : std::max(before, stream_.horizon_position());
+        if (io_.state == SND_PCM_STATE_RUNNING && underrun(position)) {
+            stream_.xrun();
+            wake();
+            return -EPIPE;
+        }
+        hw_position_ = static_cast<std::uint64_t>(position);
     }
-    reported_hw_ = static_cast<snd_pcm_uframes_t>(static_cast<std::uint64_t>(position) - base_) % boundary_;
-    return static_cast<snd_pcm_sframes_t>(reported_hw_);
+    return static_cast<snd_pcm_sframes_t>((hw_position_ - base_) % boundary_);
 }
 
 void Pcm::transfer(const snd_pcm_channel_area_t* areas, snd_pcm_uframes_t offset, snd_pcm_uframes_t size) noexcept
@@ -282,7 +281,7 @@ void Pcm::wake() noexcept { set_timer(at_once, 1); }
 
 bool Pcm::writable(std::uint64_t appl) const noexcept
 {
-    const auto queued = static_cast<std::int64_t>(appl) - reported_position();
+    const auto queued = static_cast<std::int64_t>(appl - hw_position_);
     return static_cast<std::int64_t>(io_.buffer_size) - queued >= static_cast<std::int64_t>(avail_min_);
 }
 

@@ -48,7 +48,6 @@ private:
 
     bool lost() noexcept;
     void follow_reset() noexcept;
-    std::int64_t reported_position() const noexcept;
     std::int64_t drained_position(std::int64_t before) noexcept;
     bool stops_at_xrun() const noexcept;
     bool underrun(std::int64_t hw_position) noexcept;
@@ -72,11 +71,11 @@ private:
     snd_pcm_uframes_t stop_threshold_ = 0;
 
     // appl_ptr wraps at the boundary and can be set back to 0 by snd_pcm_reset; positions never do.
-    std::uint64_t base_ = 0;            // position of appl_ptr 0
-    std::uint64_t position_ = 0;        // position of last_appl_
-    snd_pcm_uframes_t last_appl_ = 0;   // appl_ptr behind the last transfer
-    snd_pcm_uframes_t reported_hw_ = 0; // what pointer() said last
-    bool late_ = false;                 // frames were written too late: an xrun
+    std::uint64_t base_ = 0;          // position of appl_ptr 0
+    std::uint64_t position_ = 0;      // position of last_appl_
+    snd_pcm_uframes_t last_appl_ = 0; // appl_ptr behind the last transfer
+    std::uint64_t hw_position_ = 0;   // what pointer() said last
+    bool late_ = false;               // frames were written too late: an xrun
 
     std::atomic<std::uint64_t> armed_event_{0}; // what the timer waits for: a position, or one of pcm.cpp's
     std::atomic<std::int64_t> armed_ns_{0};     // and when that will be

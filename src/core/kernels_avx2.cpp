@@ -22,6 +22,13 @@ struct Avx2 {
     static constexpr int scale = 1;
 
     static Int load(const std::byte* at) noexcept { return _mm256_loadu_si256(reinterpret_cast<const Int*>(at)); }
+    // Of a lane, which may change under our hands: loaded once, even where it is used twice.
+    static Int fetch(const std::byte* at) noexcept
+    {
+        Int x = load(at);
+        asm("" : "+x"(x));
+        return x;
+    }
     static void store(std::byte* at, Int x) noexcept { _mm256_storeu_si256(reinterpret_cast<Int*>(at), x); }
     static Int zero() noexcept { return _mm256_setzero_si256(); }
     static Int fill(std::uint32_t x) noexcept { return _mm256_set1_epi32(static_cast<int>(x)); }
@@ -118,7 +125,7 @@ struct Avx2 {
         _mm_storel_epi64(reinterpret_cast<__m128i*>(out + 16), _mm256_extracti128_si256(all, 1));
     }
 
-    static Float load_float(const std::byte* at) noexcept { return _mm256_castsi256_ps(load(at)); }
+    static Float load_float(const std::byte* at) noexcept { return _mm256_castsi256_ps(fetch(at)); }
     static Float zero_float() noexcept { return _mm256_setzero_ps(); }
     static Float add_float(Float a, Float b) noexcept { return _mm256_add_ps(a, b); }
     // Half up: floor(x * 2^31 + 1/2), exact because this thread rounds down. 0x80000000 where it does not fit.

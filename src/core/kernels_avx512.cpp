@@ -23,6 +23,13 @@ struct Avx512 {
     static constexpr int scale = 2;
 
     static Int load(const std::byte* at) noexcept { return _mm512_loadu_si512(at); }
+    // Of a lane, which may change under our hands: loaded once, even where it is used twice.
+    static Int fetch(const std::byte* at) noexcept
+    {
+        Int x = load(at);
+        asm("" : "+v"(x));
+        return x;
+    }
     static void store(std::byte* at, Int x) noexcept { _mm512_storeu_si512(at, x); }
     static Int zero() noexcept { return _mm512_setzero_si512(); }
     static Int fill(std::uint32_t x) noexcept { return _mm512_set1_epi32(static_cast<int>(x)); }
@@ -126,7 +133,7 @@ struct Avx512 {
     }
 
     static constexpr int down = _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC;
-    static Float load_float(const std::byte* at) noexcept { return _mm512_loadu_ps(at); }
+    static Float load_float(const std::byte* at) noexcept { return _mm512_castsi512_ps(fetch(at)); }
     static Float zero_float() noexcept { return _mm512_setzero_ps(); }
     static Float add_float(Float a, Float b) noexcept { return _mm512_add_round_ps(a, b, down); }
     // Half up: floor(x * 2^31 + 1/2), exact because it rounds down. 0x80000000 where it does not fit.

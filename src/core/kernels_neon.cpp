@@ -31,6 +31,13 @@ struct Neon {
     static Int from(uint8x16_t x) noexcept { return vreinterpretq_s32_u8(x); }
 
     static Int load(const std::byte* at) noexcept { return from(vld1q_u8(bytes_at(at))); }
+    // Of a lane, which may change under our hands: loaded once, even where it is used twice.
+    static Int fetch(const std::byte* at) noexcept
+    {
+        Int x = load(at);
+        asm("" : "+w"(x));
+        return x;
+    }
     static void store(std::byte* at, Int x) noexcept
     {
         vst1q_u8(reinterpret_cast<std::uint8_t*>(at), vreinterpretq_u8_s32(x));
@@ -116,7 +123,7 @@ struct Neon {
         __builtin_memcpy(out + 8, &last, sizeof last);
     }
 
-    static Float load_float(const std::byte* at) noexcept { return vreinterpretq_f32_s32(load(at)); }
+    static Float load_float(const std::byte* at) noexcept { return vreinterpretq_f32_s32(fetch(at)); }
     // Half up, in any rounding mode: the part beyond the floor is exact where it is near a half.
     static Int round_any(Float x) noexcept
     {

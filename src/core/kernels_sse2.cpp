@@ -22,6 +22,13 @@ struct Sse2 {
     static constexpr int scale = 1;
 
     static Int load(const std::byte* at) noexcept { return _mm_loadu_si128(reinterpret_cast<const Int*>(at)); }
+    // Of a lane, which may change under our hands: loaded once, even where it is used twice.
+    static Int fetch(const std::byte* at) noexcept
+    {
+        Int x = load(at);
+        asm("" : "+x"(x));
+        return x;
+    }
     static void store(std::byte* at, Int x) noexcept { _mm_storeu_si128(reinterpret_cast<Int*>(at), x); }
     static Int zero() noexcept { return _mm_setzero_si128(); }
     static Int fill(std::uint32_t x) noexcept { return _mm_set1_epi32(static_cast<int>(x)); }
@@ -117,7 +124,7 @@ struct Sse2 {
         __builtin_memcpy(out, words, sizeof words);
     }
 
-    static Float load_float(const std::byte* at) noexcept { return _mm_castsi128_ps(load(at)); }
+    static Float load_float(const std::byte* at) noexcept { return _mm_castsi128_ps(fetch(at)); }
     static Float zero_float() noexcept { return _mm_setzero_ps(); }
     static Float add_float(Float a, Float b) noexcept { return _mm_add_ps(a, b); }
     // Half up: floor(x * 2^31 + 1/2), exact because this thread rounds down. 0x80000000 where it does not fit.

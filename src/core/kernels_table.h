@@ -10,37 +10,42 @@
 namespace ringmix::core {
 namespace {
 
-// Lanes of one kind: their sums, over how many steps at once (what the registers hold), and what
-// to use where those sums are not sound.
+// Lanes of one kind: their sums, over how many steps at once (what the registers hold; fewer near the
+// end), and what to use where those sums are not sound.
 template <class V, class Load> struct NarrowLanes {
     template <int n> using Sums = NarrowSums<V, Load, n>;
     using Exact = NarrowLanes;
     static constexpr bool checked = false;
     static constexpr int steps = 4 * V::scale;
+    static constexpr int some_steps = 1;
 };
 template <class V> struct S16Lanes {
     template <int n> using Sums = S16Sums<V, n>;
     using Exact = S16Lanes;
     static constexpr bool checked = false;
     static constexpr int steps = 4 * V::scale;
+    static constexpr int some_steps = 2 * V::scale;
 };
 template <class V, class Load> struct WideLanes {
     template <int n> using Sums = WideSums<V, Load, n>;
     using Exact = WideLanes;
     static constexpr bool checked = false;
     static constexpr int steps = 2 * V::scale;
+    static constexpr int some_steps = V::scale;
 };
 template <class V> struct FloatLanes {
     template <int n> using Sums = FloatSums<V, n>;
     using Exact = WideLanes<V, LoadFloat<V>>;
     static constexpr bool checked = true;
     static constexpr int steps = 2 * V::scale;
+    static constexpr int some_steps = V::scale;
 };
 template <class V, class Load> struct GainLanes {
     template <int n> using Sums = GainSums<V, Load, n>;
     using Exact = GainLanes;
     static constexpr bool checked = false;
     static constexpr int steps = V::scale;
+    static constexpr int some_steps = 1;
 };
 
 template <class V> inline constexpr std::size_t step_samples = 2 * V::width;
@@ -98,9 +103,14 @@ void run(std::byte* out, const Source* lanes, std::size_t count, std::size_t sam
 {
     [[maybe_unused]] const typename Lanes::template Sums<1>::Guard guard;
     constexpr std::size_t large = Lanes::steps * step_samples<V>;
+    constexpr int some = Lanes::some_steps;
     std::size_t at = 0;
     for (; samples - at >= large; at += large)
         tile<V, Lanes, Sink, Lanes::steps>(out + at * Sink::bytes, lanes, count, at);
+    if constexpr (some > 1) {
+        for (; samples - at >= some * step_samples<V>; at += some * step_samples<V>)
+            tile<V, Lanes, Sink, some>(out + at * Sink::bytes, lanes, count, at);
+    }
     for (; samples - at >= step_samples<V>; at += step_samples<V>)
         tile<V, Lanes, Sink, 1>(out + at * Sink::bytes, lanes, count, at);
     if (at < samples)
@@ -181,17 +191,16 @@ template <class V> void copy(std::byte* out, const std::byte* lane, std::size_t 
     put_bytes(out, lane, bytes);
 }
 
-// The direct kernels of one lane format, for the device formats in the order of abi::format_*.
+// The direct kernels of one lane format. Devices of 24 bits in 3 bytes are too rare for more code.
 template <class V, class Lanes> struct Row {
     static constexpr Kernels::Mix* s16 = run<V, Lanes, ToS16<V>>;
     static constexpr Kernels::Mix* s24 = run<V, Lanes, ToWords<V, S24Format<V>>>;
-    static constexpr Kernels::Mix* s24_3 = run<V, Lanes, ToWords<V, S24In3Format<V>>>;
     static constexpr Kernels::Mix* s32 = run<V, Lanes, ToWords<V, S32Format<V>>>;
 };
 
 #define RINGMIX_MIX_ROW(lanes)                                                                                         \
     {                                                                                                                  \
-        nullptr, nullptr, Row<V, lanes>::s16, Row<V, lanes>::s24, Row<V, lanes>::s24_3, Row<V, lanes>::s32, nullptr    \
+        nullptr, nullptr, Row<V, lanes>::s16, Row<V, lanes>::s24, nullptr, Row<V, lanes>::s32, nullptr                 \
     }
 
 template <class V> constexpr Kernels make_kernels(const char* name) noexcept

@@ -76,7 +76,7 @@ template <class V, int steps> struct S16Sums {
     {
 #pragma GCC unroll 16
         for (int i = 0; i < steps; ++i) {
-            const Int<V> x = V::load(at + static_cast<std::size_t>(i) * 2 * V::width * bytes);
+            const Int<V> x = V::fetch(at + static_cast<std::size_t>(i) * 2 * V::width * bytes);
             low[i] = V::add16(low[i], x);
             high[i] = V::add16(high[i], V::template sra16<7>(x));
         }
@@ -230,7 +230,7 @@ template <class V> struct LoadS24In3 {
 template <class V> struct LoadS32 {
     static constexpr std::size_t bytes = 4;
     using Guard = typename V::NoGuard;
-    static Int<V> wide(const std::byte* at) noexcept { return V::load(at); }
+    static Int<V> wide(const std::byte* at) noexcept { return V::fetch(at); }
 };
 
 template <class V> struct LoadFloat {

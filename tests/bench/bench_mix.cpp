@@ -5,6 +5,7 @@
 //   dmix/default/FRAMES        dmix's plain routine under its semaphore
 //   dmix/lockfree/FRAMES       its lock-free routine
 //   floor/FRAMES               add, saturate, store
+//   read/CLIENTS/FRAMES        load the samples of all clients' lanes
 //   post/SIMD/LANE/DEVICE/CLIENTS/FRAMES   a whole post: copy to the lane, publish, Poster::post,
 //                              while CLIENTS clients have frames there
 //   round/SIMD/LANE/DEVICE/CLIENTS/FRAMES  the same where each client is the next to arrive, so that
@@ -109,6 +110,29 @@ void run_dmix(benchmark::State& state, Routine routine, std::uint32_t frames)
     }
 }
 
+// As often at each place as there are clients, as run_post() does.
+void run_read(benchmark::State& state, std::uint32_t clients)
+{
+    const Board board(abi::format_s16, abi::format_s16, clients);
+    constexpr std::size_t frame_bytes = channels * sizeof(std::int16_t);
+    std::vector<const std::byte*> lanes(clients);
+    std::uint64_t frame = 0;
+    std::uint32_t next = 0;
+    for (auto _ : state) {
+        for (std::uint32_t i = 0; i < clients; ++i) {
+            const abi::Slot& slot = board.slot(i);
+            const std::uint64_t cell = (frame + ring_frames - slot.stream.origin.load()) % ring_frames;
+            lanes[i] = board.view().arena + slot.config.lane_offset.load() +
+                       std::min<std::uint64_t>(cell, ring_frames - usual_frames) * frame_bytes;
+        }
+        read_lanes(lanes.data(), clients, std::size_t{usual_frames} * channels);
+        if (++next == clients) {
+            next = 0;
+            frame += usual_frames;
+        }
+    }
+}
+
 benchmark::internal::Benchmark* usual(benchmark::internal::Benchmark* benchmark)
 {
     return benchmark->Unit(benchmark::kNanosecond);
@@ -141,6 +165,10 @@ void register_dmix()
 
 void register_posts()
 {
+    for (const std::uint32_t clients : client_counts)
+        if (can_mix_floor())
+            usual(benchmark::RegisterBenchmark(("read/" + std::to_string(clients) + "/256").c_str(),
+                                               [=](benchmark::State& state) { run_read(state, clients); }));
     for (const core::Kernels* const* variant = core::usable_kernels(); *variant != nullptr; ++variant)
         for (const std::uint32_t lane : lane_formats)
             for (const std::uint32_t device : device_formats)

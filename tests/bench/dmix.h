@@ -32,6 +32,9 @@ void mix_lock_free(const Areas& areas, std::size_t samples) noexcept;
 void mix_floor(const Areas& areas, std::size_t samples) noexcept;
 bool can_mix_floor() noexcept;
 
+// The least that it takes to look at lanes of S16 samples: load them. Needs AVX2.
+void read_lanes(const std::byte* const* lanes, std::size_t count, std::size_t samples) noexcept;
+
 // The System V semaphore that all clients of a dmix wait at; removed at the end.
 class Semaphore {
 public:

@@ -29,11 +29,22 @@ void mix_floor(const Areas& areas, std::size_t samples) noexcept
     }
 }
 
+void read_lanes(const std::byte* const* lanes, std::size_t count, std::size_t samples) noexcept
+{
+    for (std::size_t lane = 0; lane < count; ++lane)
+        for (std::size_t i = 0; i + 16 <= samples; i += 16) {
+            const __m256i loaded = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(lanes[lane] + i * 2));
+            asm volatile("" : : "x"(loaded));
+        }
+}
+
 #else
 
 bool can_mix_floor() noexcept { return false; }
 
 void mix_floor(const Areas&, std::size_t) noexcept {}
+
+void read_lanes(const std::byte* const*, std::size_t, std::size_t) noexcept {}
 
 #endif
 

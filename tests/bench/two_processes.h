@@ -4,8 +4,9 @@
 //
 //   two/ROUTINE/WHERE/PROCESSES   ns per transfer of 256 frames of one process
 //
-// ROUTINE post, dmix. WHERE: `same`: all transfers to the same 256 frames; `round`: round the ring,
-// each as fast as it can. PROCESSES: 1 or 2.
+// ROUTINE post, dmix, floor (which does not care for others: its sums are wrong, but they show what it
+// costs that two cores write the same memory). WHERE: `same`: all transfers to the same 256 frames; `round`: round the
+// ring, each as fast as it can. PROCESSES: 1 or 2.
 
 #pragma once
 

@@ -4,7 +4,7 @@
 import sys
 
 from harness import Player, Server, scenario
-from playing import check_recording, loud_sources, start_scattered
+from playing import BUSY, FAR_RING, check_recording, loud_sources, start_scattered
 
 
 def play_many(context, count):
@@ -53,6 +53,18 @@ def short_streams(context):
             player.finish()
         server.wait_free()
     return {"clients": len(players)} | check_recording(server, players)
+
+
+@scenario("exact-storm")
+def storm(context):
+    """Short periods, buffers of one length: all mix into the same blocks all the time."""
+    sources = loud_sources(context, 12, 1.5, 2.0 if context.quick else 4.0, level=0.3)
+    with Server(context, *FAR_RING) as server:
+        players = start_scattered(context, sources, 0.2, *BUSY)
+        for player in players:
+            player.finish()
+        server.wait_free()
+    return {"clients": 12} | check_recording(server, players)
 
 
 @scenario("exact-under-load", quick=False)

@@ -8,7 +8,7 @@ import numpy as np
 
 from audio import read_wav
 from harness import Failure, Player, Server, require, scenario, sleep_until, wait_until
-from playing import check_recording, loud_sources, require_complete, start_scattered
+from playing import BUSY, FAR_RING, check_recording, loud_sources, require_complete, start_scattered
 from reference import ended_parts, load_events, stretches
 from wire import Wire
 
@@ -34,9 +34,9 @@ class FrameClock:
 
 
 class Victim:
-    def __init__(self, context, source, lifetime, weapon=signal.SIGKILL):
+    def __init__(self, context, source, lifetime, weapon):
         self.weapon = weapon
-        self.player = Player(context, source)
+        self.player = Player(context, source, *context.random.choice([[], BUSY]))
         self.death = time.monotonic() + lifetime
         self.killed_at = None
 
@@ -79,14 +79,15 @@ def check_tails(victims, clock, parts):
             "heard_after_death_median_frames": round(float(np.median(tails)))}
 
 
-def play_and_kill(context, seconds, weapons):
+def play_and_kill(context, seconds, weapons, ring):
     """Eight survivors among victims. Returns the figures, the victims and what was logged."""
     survivors_sources = loud_sources(context, 8, seconds - 0.5, seconds, level=0.3)
     victims_sources = [context.shop.noise(48000 * 6, 100 + number, level=0.5) for number in range(6)]
     victims_sources += [context.shop.noise(20000 + number, 110 + number) for number in range(3)]  # draining soon
-    with Server(context) as server:
+    with Server(context, *ring) as server:
         clock = FrameClock(server)
-        survivors = start_scattered(context, survivors_sources, 0.3)
+        survivors = start_scattered(context, survivors_sources[:4], 0.3)
+        survivors += start_scattered(context, survivors_sources[4:], 0.1, *BUSY)
         victims = kill_while(context, weapons, victims_sources, time.monotonic() + seconds - 0.5)
         pids = {victim.player.pid for victim in victims}
         wait_until(lambda: not pids & {client["pid"] for client in server.clients()}, 2, "slots of killed players free")
@@ -102,7 +103,7 @@ def play_and_kill(context, seconds, weapons):
 
 @scenario("kills")
 def kills(context):
-    figures, victims, parts = play_and_kill(context, 2.4 if context.quick else 8.0, [signal.SIGKILL])
+    figures, victims, parts = play_and_kill(context, 2.4 if context.quick else 8.0, [signal.SIGKILL], FAR_RING)
     faded = sum(1 for victim in victims for part in parts.get(victim.player.pid, []) if part.fade)
     return figures | {"killed_while_heard": faded}
 
@@ -110,7 +111,7 @@ def kills(context):
 @scenario("interrupts")
 def interrupts(context):
     """Players that stop at once, but in order: they drop what is queued and close."""
-    figures, victims, parts = play_and_kill(context, 2.0 if context.quick else 5.0, [signal.SIGINT, signal.SIGTERM])
+    figures, victims, parts = play_and_kill(context, 2.0 if context.quick else 5.0, [signal.SIGINT, signal.SIGTERM], [])
     require(not any(part.fade for victim in victims for part in parts.get(victim.player.pid, [])), "one was faded out")
     return figures
 
@@ -185,9 +186,9 @@ def marks_played(recording, parts, player, bit):
 def stops(context):
     seconds = 2.5 if context.quick else 8.0
     tall, low = survivors_and_marks(context, seconds)
-    with Server(context) as server:
-        survivors = start_scattered(context, tall, 0.2)
-        stopped = start_scattered(context, low, 0.2)
+    with Server(context, *FAR_RING) as server:
+        survivors = start_scattered(context, tall[:3], 0.1) + start_scattered(context, tall[3:], 0.1, *BUSY)
+        stopped = start_scattered(context, low[:2], 0.1) + start_scattered(context, low[2:], 0.1, *BUSY)
         count = stop_and_continue(context, stopped, time.monotonic() + seconds - 0.5)
         for player in survivors:
             player.finish()
@@ -204,7 +205,8 @@ def stops(context):
         expected[part.first : part.first + player.source.frames] += player.source.samples >> 16
     spoiled = ((recording.samples & ~15) != expected).any(axis=1)
     places = stretches(spoiled)
-    if int(spoiled.sum()) > BATCH_FRAMES * count or any(last - first >= 4096 for first, last in places):
+    # One batch may be spoiled by a player that stands in the middle of it; all but the next are repaired in time.
+    if int(spoiled.sum()) > BATCH_FRAMES * max(1, count // 10):
         raise Failure(f"{int(spoiled.sum())} frames of others spoiled by {count} stops: {places[:5]}")
     marks = [marks_played(recording, parts, player, bit) for bit, player in enumerate(stopped)]
     return {"clients": 10, "stops": count, "frames_compared": len(spoiled), "differences": int(spoiled.sum()),

@@ -8,6 +8,12 @@ from harness import Player, require, sleep_until
 from reference import UNITY, Mix, compare, ended_parts, load_events
 
 
+# Players that mix all the time, into blocks that lie a second ahead (so that a busy machine does no harm), and
+# the server's options for a ring that reaches so far.
+BUSY = ["--period-size=32", "--buffer-size=48000"]
+FAR_RING = ["--buffer", "65536", "--arena", "8"]
+
+
 def random_lengths(context, count, shortest, longest):
     """In frames at 48 kHz; odd ones too."""
     return [int(context.random.uniform(shortest, longest) * 48000) for _ in range(count)]

@@ -8,7 +8,7 @@
 #define POSTERS 3
 #define LANES 3
 #define RING 2
-#define DEPTH 3
+#define DEPTH 4
 bit gone;     /* the old content is taken back */
 bit arrived;  /* the new one is finished */
 bit rewriting; /* in place: a block may be old or new */

@@ -7,6 +7,7 @@
  */
 
 #define DEAD 0
+#define WATCHED DEAD
 #define POSTERS 3
 #ifdef RETIRE
 #define LANES 2
@@ -14,7 +15,7 @@
 #define LANES 3
 #endif
 #define RING 2
-#define DEPTH 3
+#define DEPTH 4
 #define NOTE_STORE(place, poster) last_store[place] = (poster == DEAD)
 byte dead;    /* BIT(DEAD), once it does not move any more */
 byte over;    /* posters with nothing more to write */

@@ -7,7 +7,7 @@
 #define POSTERS 3
 #define LANES 3
 #define RING 2
-#define DEPTH 3
+#define DEPTH 4
 #include "protocol.pml"
 
 /* Guarantee 1: at any moment at which nobody is at work on a block the device may play it; all

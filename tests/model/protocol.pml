@@ -12,9 +12,11 @@
  *   TURNS     the device plays: blocks have absolute numbers, the place in the ring is the number
  *             modulo RING. Without it the ring is all ahead of the device, and block == place.
  *   REACH     as without TURNS, but there is a published position, so that not all may be written yet
+ *   WATCHED   the poster whose `posting` is looked at
  *   CHANGER   this poster's lane changes: its cells are words of their own
  *   WEAK      stores to the ring overtake others, and a bump does not order what follows (ARM64)
- * or one of the mutations NO_VERSION_CHECK, NO_FENCE, NO_BUMP_FENCE, NO_POSITION_CHECK.
+ * or one of the mutations NO_VERSION_CHECK, NO_FENCE, NO_BUMP_FENCE, NO_POSITION_CHECK,
+ * LOOK_AFTERWARDS_ONLY.
  *
  * Every process that includes poster_variables can use the inlines; `me` is its number.
  */
@@ -61,10 +63,6 @@ bit locked[RING]; /* a bump has read the version but is not visible yet: no othe
 byte at_work[RING];  /* posters whose batch covers this place, from setting `posting` to clearing it */
 byte finished[POSTERS]; /* of each lane: blocks before it are posted, and have to be heard */
 byte last_store[RING]; /* who wrote the ring here last; only set where it matters (NOTE_STORE) */
-byte from_of[POSTERS]; /* settle(): block that the batch is now for */
-byte late_of[POSTERS]; /* settle(): so many blocks of it belong to the turn after that */
-#define from from_of[me]
-#define late late_of[me]
 #ifndef NOTE_STORE
 #define NOTE_STORE(place, poster) skip
 #endif
@@ -81,8 +79,12 @@ byte late_of[POSTERS]; /* settle(): so many blocks of it belong to the turn afte
 #define RETIRE_POSTING 31
 chan buffer[POSTERS] = [DEPTH] of { byte, byte };
 
+/* A store is seen by nobody until it lands. So nothing is lost by putting it into the buffer in the
+ * same step as what comes before it, and by fencing in the same step as what comes after: who has
+ * stopped between a load and the store after it is one whose store does not land. */
 inline store(where, value)
 {
+    assert(nfull(buffer[me]));
     buffer[me]!where, value
 }
 
@@ -152,6 +154,8 @@ end:
 
 #define poster_variables \
     byte sum;    /* gathered: the lanes in the first block, and << 4 those in the second */ \
+    byte from;   /* settle(): block that the batch is now for */ \
+    byte late;   /* settle(): so many blocks of it belong to the turn after that */ \
     bit changed; \
     bit overtaken;
 
@@ -177,17 +181,18 @@ inline recombine(first, count)
 #ifdef CHANGER
     gather_cells(first);
 #endif
-    gather(1, first);
 #if LANES > 2
-    gather(2, first);
+    gather(1, first);
 #endif
-    if
-    :: count == 2 ->
+    atomic {
+        gather(LANES - 1, first);
         store(TO_RING + PLACE(first), CONTENT(first, sum & 15));
-        atomic { store(TO_RING + PLACE(first + 1), CONTENT(first + 1, sum >> 4)); sum = 0 }
-    :: else ->
-        atomic { store(TO_RING + PLACE(first), CONTENT(first, sum & 15)); sum = 0 }
-    fi
+        if
+        :: count == 2 -> store(TO_RING + PLACE(first + 1), CONTENT(first + 1, sum >> 4))
+        :: else
+        fi;
+        sum = 0
+    }
 }
 
 /* fetch_add(1, acq_rel) on a version. A locked instruction of x86 drains the buffer before it and is
@@ -209,31 +214,27 @@ inline bump(place)
 #endif
 }
 
-/* Poster::moved(), one block of it: loads the version. */
+/* Poster::moved(), one block of it: loads the version (behind a fence). */
 inline look(place)
 {
-    atomic {
-#ifndef NO_VERSION_CHECK
-        changed = changed | ((moved[place] & MINE) != 0);
+#ifndef NO_FENCE
+    fence();
 #endif
-        moved[place] = moved[place] & ~MINE
-    }
+#ifndef NO_VERSION_CHECK
+    changed = changed | ((moved[place] & MINE) != 0);
+#endif
+    moved[place] = moved[place] & ~MINE
 }
 
 /* Poster::settle() */
 inline settle(count)
 {
+#if defined(TURNS) && !defined(LOOK_AFTERWARDS_ONLY)
+    atomic { next_turn(count); overtaken = 0 };
+#endif
     do
     ::
 #ifdef TURNS
-#ifdef CHECK_FIRST
-        atomic { /* where is playback now? */
-            if
-            :: published > from + late -> next_turn(count)
-            :: else
-            fi
-        };
-#endif
         if
         :: late > 0 -> recombine((from + RING), late)
         :: else
@@ -245,49 +246,74 @@ inline settle(count)
 #else
         recombine(from, count);
 #endif
-#ifndef NO_FENCE
-        fence();
-#endif
-        look(PLACE(from));
         if
-        :: count == 2 -> look(PLACE(from + 1))
+        :: count == 2 -> atomic { look(PLACE(from)) }
         :: else
         fi;
-        atomic {
-#if defined(TURNS) && !defined(NO_POSITION_CHECK)
-            if
-            :: published > from + late -> overtaken = 1; next_turn(count)
-            :: else
-            fi;
+#ifdef TURNS
+        atomic { look(PLACE(from + count - 1)) };
+        atomic { next_turn(count); repeat_or_end() }
+#else
+        atomic { look(PLACE(from + count - 1)); repeat_or_end() }
 #endif
-            if
-            :: changed || overtaken -> changed = 0; overtaken = 0
-            :: else -> break
-            fi
-        }
     od
 }
 
+inline repeat_or_end()
+{
+    if
+    :: changed || overtaken -> changed = 0; overtaken = 0
+    :: else -> break
+    fi
+}
+
 #ifdef TURNS
-/* The turn in which the batch's last block is still ahead, and how much of it is not. */
+/* What has been played belongs to the next turn: the one in which the batch's last block is still
+ * ahead, and how much of it is not. */
 inline next_turn(count)
 {
-    do
-    :: from + count - 1 < published -> from = from + RING
-    :: else -> break
-    od;
-    late = (published > from -> published - from : 0)
+#ifndef NO_POSITION_CHECK
+    if
+    :: published > from + late ->
+        overtaken = 1;
+        do
+        :: from + count - 1 < published -> from = from + RING
+        :: else -> break
+        od;
+        late = (published > from -> published - from : 0)
+#ifdef ON_AIM
+        ; ON_AIM
+#endif
+    :: else
+    fi
+#else
+    skip
+#endif
 }
 #endif
+
+/* posting_->store(). Left out for posters at whose word nobody looks in a configuration: that only
+ * makes its states more. */
+inline mark(word)
+{
+#ifdef WATCHED
+    if
+    :: me == WATCHED -> store(TO_POSTING, word)
+    :: else
+    fi
+#else
+    skip
+#endif
+}
 
 /* Poster::post(), one batch. If `done` is not 0, all of the poster's blocks before it are finished when
  * `posting` is cleared. */
 inline post(first, count, done)
 {
     atomic {
-        store(TO_POSTING, WORD(first, count));
         from = first;
         late = 0;
+        mark(WORD(first, count));
 #ifdef ON_START
         ON_START;
 #endif
@@ -302,12 +328,12 @@ inline post(first, count, done)
     :: count == 2 -> bump(PLACE(first + 1))
     :: else
     fi;
-#ifndef NO_BUMP_FENCE
-    fence();
+#if defined(WEAK) && !defined(NO_BUMP_FENCE)
+    fence(); /* on x86 the bump was one */
 #endif
     settle(count);
     atomic {
-        store(TO_POSTING, 0);
+        mark(0);
         at_work[PLACE(first)] = at_work[PLACE(first)] & ~MINE;
         moved[PLACE(first)] = moved[PLACE(first)] & ~MINE;
         if

@@ -8,7 +8,7 @@
 #define POSTERS 3
 #define LANES 2
 #define RING 2
-#define DEPTH 3
+#define DEPTH 4
 #define REACH 1
 bit mixed; /* the engine has published, and mixed what came within reach */
 bit gone;  /* what is dropped must not be heard any more */

@@ -8,26 +8,33 @@
 
 #define LATE 0
 #define DEAD LATE
+#define WATCHED LATE
 #define ENGINE 2
 #define POSTERS 3
 #define LANES 2
+#ifndef RING
 #define RING 4
+#endif
 #define REACH 2
-#define DEPTH 3
+#define DEPTH 4
 #define TURNS
 #ifndef LAST
-#define LAST 6
+#define LAST (RING + 2)
 #endif
 #ifndef WRITES
 #define WRITES 2
+#endif
+#ifndef FIRST
+#define FIRST RING /* the first block that poster 1 writes: at the place of the late one's first */
 #endif
 #define NOTE_STORE(place, poster) last_store[place] = (poster == LATE)
 
 byte hw;      /* the kernel's pointer: blocks before it are played and silenced */
 byte now;     /* block that is fetched next */
 byte cycled;  /* position of the engine's last whole cycle */
-byte want[LAST + 1]; /* lanes that have to be heard in each block: posted, and in time */
+byte want[LAST]; /* lanes that have to be heard in each block: posted, and in time */
 byte promise[2]; /* ahead of the margin, and about to be posted: blocks before it (0); the block before it (1) */
+byte aim, aim_late; /* the late one's `from` and `late` */
 byte since;   /* `now` when the late one began its batch */
 bit delayed;  /* the late one did not finish its batch within the margin */
 bit dead;     /* the late one does not move any more */
@@ -35,19 +42,18 @@ bit over;     /* the late one has nothing more to write */
 byte lost_at; /* `now` when it died */
 bit retired;
 
-#define ON_START if :: me == LATE -> since = now :: else fi
-#define ON_FINISH if :: me == LATE -> delayed = 0; since = 0 :: else fi
+#define ON_START if :: me == LATE -> since = now; aim = from; aim_late = 0 :: else fi
+#define ON_FINISH if :: me == LATE -> delayed = 0; since = 0; aim = 0; aim_late = 0 :: else fi
+#define ON_AIM if :: me == LATE -> aim = from; aim_late = late :: else fi
 #include "protocol.pml"
 
 /* Time. The device plays a block when everybody who found it ahead of the margin is finished with it,
  * and the engine is less than a cycle late: that is what margin and cycle are chosen for. It waits for
  * nobody who is delayed or dead. */
-#define AT_WORK_ON(p, block) ((at_work[PLACE(block)] & BIT(p)) && \
-    (from_of[p] == block || from_of[p] + 1 == block || (late_of[p] && from_of[p] + RING == block)))
 #define AT_WORK ((at_work[0] | at_work[1]) & BIT(LATE))
-#define ON_TIME (cycled + 1 >= now && promise[0] <= now && promise[1] != now + 1 && \
-    (delayed || dead || !AT_WORK || (since == now && !AT_WORK_ON(LATE, now))) && \
-    !AT_WORK_ON(1, now) && !AT_WORK_ON(ENGINE, now))
+#define AIMS_AT(block) (at_work[PLACE(block)] && (aim == block || aim + 1 == block || (aim_late && aim + RING == block)))
+#define OTHERS_ON_TIME (cycled + 1 >= now && promise[1] != now + 1 && !(at_work[PLACE(now)] & ~BIT(LATE)))
+#define ON_TIME (promise[0] <= now && (!AT_WORK || (since == now && !AIMS_AT(now))))
 
 /* Guarantee 3: only the batch in flight is spoilt, where the late one stored last. */
 #define SPOILT(place) ((delayed || dead) && (at_work[place] & BIT(LATE)) && last_store[place])
@@ -61,7 +67,11 @@ active proctype device()
     do
     :: now < LAST ->
         atomic {
-            ON_TIME ->
+            OTHERS_ON_TIME ->
+            if
+            :: !ON_TIME -> delayed = (AT_WORK != 0); promise[LATE] = 0
+            :: else
+            fi;
             if
             :: SPOILT(PLACE(now)) -> assert(!dead || now <= lost_at + 2) /* until it is repaired */
             :: else -> assert(EXACT(now, ring[PLACE(now)]))
@@ -103,24 +113,22 @@ proctype late_poster(byte me)
     atomic { over = 1; promise[me] = 0; sum = 0; changed = 0; overtaken = 0 }
 }
 
+#ifdef DIE
 proctype fate()
 {
 end:
-    do
-    :: atomic { empty(buffer[LATE]) && !over && !delayed -> promise[LATE] = 0; delayed = (AT_WORK != 0) }
-#ifdef DIE
-    :: atomic { empty(buffer[LATE]) && !over && (AT_WORK || delayed) -> dead = 1; lost_at = now; break }
-#endif
-    od
+    atomic { empty(buffer[LATE]) && !over && AT_WORK -> dead = 1; lost_at = now }
 }
+#endif
 
 /* Stream::write() of a block at a time, not before the horizon. */
 proctype poster(byte me)
 {
     poster_variables
-    byte end, writes;
+    byte end = FIRST, writes;
+    bit reachable;
     do
-    :: writes < WRITES ->
+    :: writes < WRITES && now + 1 >= FIRST ->
         atomic {
             end = (end < now -> now : end);
             if
@@ -128,14 +136,14 @@ proctype poster(byte me)
             :: else
             fi;
             promise[me] = end + 1;
+            store(TO_RANGE, end + 1)
         };
-        store(TO_RANGE, end + 1);
-        fence(); /* Stream::post_reachable() */
+        atomic { fence(); reachable = (end < published + REACH) }; /* Stream::post_reachable() */
         if
-        :: end < published + REACH -> post(end, 1, 0)
+        :: reachable -> post(end, 1, 0)
         :: else
         fi;
-        atomic { promise[me] = 0; want[end] = want[end] | MINE; end++; writes++ }
+        atomic { promise[me] = 0; want[end] = want[end] | MINE; end++; writes++; reachable = 0 }
     :: else -> break
     od;
     end = 0;
@@ -185,17 +193,20 @@ proctype engine(byte me)
     poster_variables
     byte position, mixed_to = REACH, first, end, again, stuck, last;
     do
-    :: atomic { hw != position -> position = hw };
+    :: atomic { hw != position ->
+            position = hw;
 #ifndef NO_SCRUB
-        if
-        :: position >= 2 -> store(TO_RING + PLACE(position - 2), 0)
-        :: else
-        fi;
-        store(TO_RING + PLACE(position - 1), 0);
+#if RING - REACH > 1
+            if
+            :: position >= 2 -> store(TO_RING + PLACE(position - 2), 0)
+            :: else
+            fi;
 #endif
-        store(TO_PUBLISHED, position);
-        fence();
-        atomic { first = (mixed_to < now -> now : mixed_to); end = position + REACH; mixed_to = end };
+            store(TO_RING + PLACE(position - 1), 0);
+#endif
+            store(TO_PUBLISHED, position)
+        };
+        atomic { fence(); first = (mixed_to < now -> now : mixed_to); end = position + REACH; mixed_to = end };
         post_each(); /* mix_within_reach() */
 #ifndef NO_REPAIR
         repair_word();
@@ -203,9 +214,7 @@ proctype engine(byte me)
 #ifdef RETIRE
         if
         :: dead && !retired -> /* begin_retiring() */
-            store(RETIRE_RANGE, 0);
-            store(RETIRE_POSTING, 0);
-            atomic { first = now; end = position + REACH };
+            atomic { store(RETIRE_RANGE, 0); store(RETIRE_POSTING, 0); first = now; end = position + REACH };
             post_each();
             atomic {
                 retired = 1; want[0] = want[0] & ~BIT(LATE); want[1] = want[1] & ~BIT(LATE);
@@ -227,7 +236,9 @@ init
         promise[LATE] = 2;
         run late_poster(0);
         run poster(1);
-        run engine(2);
-        run fate()
+#ifdef DIE
+        run fate();
+#endif
+        run engine(2)
     }
 }

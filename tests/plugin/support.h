@@ -110,7 +110,7 @@ struct Setup {
     snd_pcm_format_t format = SND_PCM_FORMAT_S16_LE;
     unsigned channels = 2;
     snd_pcm_uframes_t period = 480;
-    snd_pcm_uframes_t buffer = 1920;
+    snd_pcm_uframes_t buffer = 4800;
     snd_pcm_uframes_t start_threshold = 0; // 0: the buffer
     snd_pcm_uframes_t avail_min = 0;       // 0: the period
     bool stops = true;                     // false: goes on over underruns

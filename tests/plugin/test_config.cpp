@@ -107,17 +107,17 @@ TEST_CASE("stereo and mono clients on a stereo device")
     Pcm pcm(server);
     SUBCASE("stereo")
     {
-        play(pcm, tone, 1000);
+        play(pcm, tone, 2500);
         const Recording recording = server.recording();
-        CHECK(heard(recording, tone, 1000, 0, 0));
-        CHECK(heard(recording, tone, 1000, 1, 1));
+        CHECK(heard(recording, tone, 2500, 0, 0));
+        CHECK(heard(recording, tone, 2500, 1, 1));
     }
     SUBCASE("mono is heard on both")
     {
-        play(pcm, mono, 1000);
+        play(pcm, mono, 2500);
         const Recording recording = server.recording();
-        CHECK(heard(recording, mono, 1000, 0, 0));
-        CHECK(heard(recording, mono, 1000, 1, 0));
+        CHECK(heard(recording, mono, 2500, 0, 0));
+        CHECK(heard(recording, mono, 2500, 1, 0));
     }
     SUBCASE("three channels do not fit")
     {
@@ -134,37 +134,37 @@ TEST_CASE("map sends channels elsewhere")
     {
         Server server;
         Pcm pcm(server, "test", "map [ 1 0 ]");
-        play(pcm, tone, 1000);
+        play(pcm, tone, 2500);
         const Recording recording = server.recording();
-        CHECK(heard(recording, tone, 1000, 0, 1));
-        CHECK(heard(recording, tone, 1000, 1, 0));
+        CHECK(heard(recording, tone, 2500, 0, 1));
+        CHECK(heard(recording, tone, 2500, 1, 0));
     }
     SUBCASE("one channel, to the right")
     {
         Server server;
         Pcm pcm(server, "test", "map [ 1 ]");
-        play(pcm, mono, 1000);
+        play(pcm, mono, 2500);
         const Recording recording = server.recording();
-        CHECK(heard(recording, mono, 1000, 0, -1));
-        CHECK(heard(recording, mono, 1000, 1, 0));
+        CHECK(heard(recording, mono, 2500, 0, -1));
+        CHECK(heard(recording, mono, 2500, 1, 0));
     }
     SUBCASE("the third and fourth of six")
     {
         Server server({"--channels", "6"});
         Pcm pcm(server, "test", "map [ 2 3 ]");
-        play(pcm, tone, 1000);
+        play(pcm, tone, 2500);
         const Recording recording = server.recording();
         for (unsigned channel = 0; channel < 6; channel++)
-            CHECK(heard(recording, tone, 1000, channel, channel == 2 ? 0 : channel == 3 ? 1 : -1));
+            CHECK(heard(recording, tone, 2500, channel, channel == 2 ? 0 : channel == 3 ? 1 : -1));
     }
     SUBCASE("none: stereo is for the front")
     {
         Server server({"--channels", "6"});
         Pcm pcm(server);
-        play(pcm, tone, 1000);
+        play(pcm, tone, 2500);
         const Recording recording = server.recording();
         for (unsigned channel = 0; channel < 6; channel++)
-            CHECK(heard(recording, tone, 1000, channel, channel < 2 ? static_cast<int>(channel) : -1));
+            CHECK(heard(recording, tone, 2500, channel, channel < 2 ? static_cast<int>(channel) : -1));
     }
 }
 
@@ -212,7 +212,7 @@ TEST_CASE("gain_db")
     for (const double db : {-6.02, -200.0, 3.0, 12.0}) {
         CAPTURE(db);
         Pcm pcm(server, "gain" + std::to_string(db), "gain_db " + std::to_string(db));
-        play(pcm, tone, 1000);
+        play(pcm, tone, 2500);
     }
     const Recording recording = server.recording(4);
     REQUIRE(recording.streams.size() == 4);
@@ -221,7 +221,7 @@ TEST_CASE("gain_db")
         const std::uint64_t first = recording.only("gain" + std::to_string(db)).first;
         const auto gain = static_cast<std::int64_t>(std::lround(std::pow(10.0, db / 20) * (1 << 22)));
         std::int64_t wrong = -1;
-        for (std::uint64_t i = 0; i < 1000 && wrong < 0; i++) {
+        for (std::uint64_t i = 0; i < 2500 && wrong < 0; i++) {
             const std::int64_t exact = (tone.expected(i, 1) * gain + (1 << 21)) >> 22;
             if (recording.samples[(first + i) * 2 + 1] != std::clamp<std::int64_t>(exact, INT32_MIN, INT32_MAX))
                 wrong = static_cast<std::int64_t>(i);
@@ -261,7 +261,7 @@ TEST_CASE("hw_params offers what is documented")
 TEST_CASE("snd_pcm_set_params")
 {
     Server server;
-    for (const unsigned latency_us : {25000u, 100000u, 500000u}) {
+    for (const unsigned latency_us : {50000u, 250000u, 500000u}) {
         CAPTURE(latency_us);
         Pcm pcm(server, std::to_string(latency_us));
         REQUIRE(snd_pcm_set_params(pcm, SND_PCM_FORMAT_S16_LE, SND_PCM_ACCESS_RW_INTERLEAVED, 2, device_rate, 0,
@@ -274,7 +274,7 @@ TEST_CASE("snd_pcm_set_params")
         REQUIRE(snd_pcm_drain(pcm) == 0);
     }
     const Recording recording = server.recording(3);
-    for (const unsigned latency_us : {25000u, 100000u, 500000u})
+    for (const unsigned latency_us : {50000u, 250000u, 500000u})
         CHECK(recording.differs(recording.only(std::to_string(latency_us)).first, tone, 0, latency_us * 48 / 1000) ==
               -1);
 }

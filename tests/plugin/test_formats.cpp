@@ -76,7 +76,7 @@ void play(const Pcm& pcm, const Signal& signal, std::uint64_t frames)
 
 TEST_CASE("every access mode and format is played exactly")
 {
-    constexpr std::uint64_t frames = 3000;
+    constexpr std::uint64_t frames = 12000;
     Server server;
     std::uint32_t seed = 1;
     for (const snd_pcm_access_t access : accesses)
@@ -86,6 +86,7 @@ TEST_CASE("every access mode and format is played exactly")
             Setup setup;
             setup.access = access;
             setup.format = format;
+            setup.buffer = 9600;
             Pcm pcm(server, std::to_string(seed));
             pcm.configure(setup);
             play(pcm, Signal(format, 2, seed++), frames);

@@ -34,7 +34,7 @@ TEST_CASE("pause and resume: prefix, gap, rest")
     Pcm pcm(server, setup);
     pcm.write(tone, 0, 9600);
     for (int i = 0; i < 3; i++) {
-        pcm.wait_played(960);
+        pcm.wait_played(2200);
         REQUIRE(snd_pcm_pause(pcm, 1) == 0);
         CHECK(pcm.state() == SND_PCM_STATE_PAUSED);
         const snd_pcm_sframes_t delay = pcm.delay(), avail = pcm.avail();
@@ -45,7 +45,7 @@ TEST_CASE("pause and resume: prefix, gap, rest")
         CHECK(pcm.avail() == avail);
         REQUIRE(snd_pcm_pause(pcm, 0) == 0);
         CHECK(pcm.state() == SND_PCM_STATE_RUNNING);
-        CHECK(pcm.delay() >= delay);
+        CHECK(pcm.delay() > delay - 4800);
     }
     REQUIRE(snd_pcm_drain(pcm) == 0);
     CHECK(check_pieces(server.recording(4), 9600) == 4);
@@ -59,7 +59,7 @@ TEST_CASE("what is written while paused follows what was queued")
     setup.start_threshold = 1;
     Pcm pcm(server, setup);
     pcm.write(tone, 0, 4800);
-    pcm.wait_played(960);
+    pcm.wait_played(2200);
     REQUIRE(snd_pcm_pause(pcm, 1) == 0);
     pcm.write(tone, 4800, 4800);
     CHECK(pcm.state() == SND_PCM_STATE_PAUSED);
@@ -72,7 +72,7 @@ TEST_CASE("a full paused PCM does not wake its program, nor block it for ever")
 {
     Server server;
     Pcm pcm(server, Setup{});
-    pcm.write(tone, 0, 1920);
+    pcm.write(tone, 0, 4800);
     auto descriptors = pcm.descriptors();
     REQUIRE(snd_pcm_pause(pcm, 1) == 0);
     REQUIRE(snd_pcm_nonblock(pcm, 1) == 0);
@@ -98,7 +98,7 @@ TEST_CASE("drop, drain and prepare of a paused PCM")
     Pcm pcm(server, setup);
     for (int turn = 0; turn < 3; turn++) {
         pcm.write(tone, 0, 9600);
-        pcm.wait_played(480);
+        pcm.wait_played(2400);
         REQUIRE(snd_pcm_pause(pcm, 1) == 0);
         if (turn == 0)
             REQUIRE(snd_pcm_drop(pcm) == 0);
@@ -122,6 +122,6 @@ TEST_CASE("pause is for running PCMs")
     REQUIRE(snd_pcm_hw_params_current(pcm, hw) == 0);
     CHECK(snd_pcm_hw_params_can_pause(hw) == 1);
     CHECK(snd_pcm_pause(pcm, 1) == -EBADFD);
-    pcm.write(tone, 0, 1920);
+    pcm.write(tone, 0, 4800);
     CHECK(snd_pcm_pause(pcm, 0) == -EBADFD);
 }

@@ -70,7 +70,7 @@ TEST_CASE("a polling program is woken once per period and plays exactly")
     Setup setup;
     SUBCASE("period 480") { setup.avail_min = 480; }
     SUBCASE("avail_min of two periods") { setup.avail_min = 960; }
-    SUBCASE("avail_min of three frames less than the buffer") { setup.avail_min = 1917; }
+    SUBCASE("avail_min of three frames less than the buffer") { setup.avail_min = 4797; }
     SUBCASE("a period of 441 frames") { setup.avail_min = setup.period = 441; }
     pcm.configure(setup);
     const Counts counts = play_polling(pcm, 40);
@@ -128,7 +128,7 @@ TEST_CASE("a prepared PCM is writable, a full one is not until it runs")
     auto descriptors = pcm.descriptors();
     REQUIRE(::poll(descriptors.data(), 1, 0) == 1);
     CHECK(revents(pcm, descriptors) == POLLOUT);
-    pcm.write(tone, 0, 1920);
+    pcm.write(tone, 0, 4800);
     REQUIRE(::poll(descriptors.data(), 1, 20) == 0);
     REQUIRE(snd_pcm_start(pcm) == 0);
     REQUIRE(::poll(descriptors.data(), 1, patience_ms) == 1); // the same descriptors, not asked for again
@@ -170,9 +170,9 @@ TEST_CASE("a PCM that does not block says -EAGAIN when it is full")
     Server server;
     Pcm pcm(server, "test", "", SND_PCM_NONBLOCK);
     pcm.configure({});
-    const auto bytes = tone.frames(0, 3000);
-    CHECK(snd_pcm_writei(pcm, bytes.data(), 3000) == 1920);
-    snd_pcm_sframes_t taken = snd_pcm_writei(pcm, bytes.data(), 3000);
+    const auto bytes = tone.frames(0, 6000);
+    CHECK(snd_pcm_writei(pcm, bytes.data(), 6000) == 4800);
+    snd_pcm_sframes_t taken = snd_pcm_writei(pcm, bytes.data(), 6000);
     CHECK((taken == -EAGAIN || taken > 0)); // a slow machine may have played a period
     REQUIRE(eventually([&] { return (taken = snd_pcm_writei(pcm, bytes.data(), 480)) > 0; }));
     CHECK(taken <= 480);

@@ -185,7 +185,7 @@ TEST_CASE("reset of a prepared and of a paused PCM")
     CHECK(pcm.delay() == 0);
     pcm.write(other, 0, 4800);
     REQUIRE(snd_pcm_start(pcm) == 0);
-    pcm.wait_played(1000);
+    pcm.wait_played(2400);
     REQUIRE(snd_pcm_pause(pcm, 1) == 0);
     REQUIRE(snd_pcm_reset(pcm) == 0);
     CHECK(pcm.avail() == 9600);

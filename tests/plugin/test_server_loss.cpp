@@ -31,12 +31,12 @@ TEST_CASE("a blocking write ends with -ENODEV when the server has died")
 {
     Server server;
     Pcm pcm(server, Setup{});
-    pcm.write(tone, 0, 1920);
+    pcm.write(tone, 0, 4800);
     const Quiet quiet;
     server.kill();
     const std::int64_t start = now_ms();
     snd_pcm_sframes_t result = 0;
-    for (std::uint64_t position = 1920; result >= 0 && now_ms() - start < patience_ms; position += 480) {
+    for (std::uint64_t position = 4800; result >= 0 && now_ms() - start < patience_ms; position += 480) {
         const auto bytes = tone.frames(position, 480);
         result = snd_pcm_writei(pcm, bytes.data(), 480);
     }

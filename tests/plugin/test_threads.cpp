@@ -126,7 +126,7 @@ TEST_CASE("the place of a killed program is freed, though its child still holds 
     REQUIRE(::pipe(ready) == 0);
     const pid_t parent = forked([&] {
         Pcm pcm(server, Setup{});
-        pcm.write(tone, 0, 1920);
+        pcm.write(tone, 0, 4800);
         const pid_t child = ::fork();
         if (child == 0) {
             ::close(ready[0]);
@@ -152,7 +152,7 @@ TEST_CASE("the place of a closed PCM is freed, though a child still holds the de
 {
     Server server;
     Pcm pcm(server, Setup{});
-    pcm.write(tone, 0, 1920);
+    pcm.write(tone, 0, 4800);
     const pid_t child = forked([] { return ::pause(); });
     pcm.close();
     CHECK(eventually([&] { return server.clients() == 0; }));

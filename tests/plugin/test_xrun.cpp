@@ -19,7 +19,7 @@ TEST_CASE("an underrun stops the PCM and is told by every call")
 {
     Server server;
     Pcm pcm(server, Setup{});
-    pcm.write(tone, 0, 1920);
+    pcm.write(tone, 0, 4800);
     auto descriptors = pcm.descriptors();
     REQUIRE(eventually([&] { return snd_pcm_avail(pcm) == -EPIPE; }));
     CHECK(pcm.state() == SND_PCM_STATE_XRUN);
@@ -42,9 +42,9 @@ TEST_CASE("an underrun stops the PCM and is told by every call")
     REQUIRE(snd_pcm_drain(pcm) == 0);
     const Recording recording = server.recording(2);
     REQUIRE(recording.streams.size() == 2);
-    CHECK(recording.differs(recording.streams[0].first, tone, 0, 1920) == -1);
-    CHECK(length(recording.streams[0]) == 1920);
-    CHECK(recording.sounds(recording.streams[0].first + 1920, recording.streams[1].first) == -1);
+    CHECK(recording.differs(recording.streams[0].first, tone, 0, 4800) == -1);
+    CHECK(length(recording.streams[0]) == 4800);
+    CHECK(recording.sounds(recording.streams[0].first + 4800, recording.streams[1].first) == -1);
     CHECK(recording.differs(recording.streams[1].first, tone, 0, 2500) == -1);
 }
 
@@ -52,9 +52,9 @@ TEST_CASE("a program asleep in poll() hears of the underrun")
 {
     Server server;
     Setup setup;
-    setup.avail_min = 1921; // more than there can be without an underrun
+    setup.avail_min = 4801; // more than there can be without an underrun
     Pcm pcm(server, setup);
-    pcm.write(tone, 0, 1920);
+    pcm.write(tone, 0, 4800);
     auto descriptors = pcm.descriptors();
     const std::int64_t start = now_ms();
     unsigned short events = 0;
@@ -64,7 +64,7 @@ TEST_CASE("a program asleep in poll() hears of the underrun")
     }
     CHECK((events & POLLERR) != 0);
     CHECK(pcm.state() == SND_PCM_STATE_XRUN);
-    CHECK(now_ms() - start < 400);
+    CHECK(now_ms() - start < 450);
 }
 
 TEST_CASE("underruns again and again: each stretch is played exactly")
@@ -74,14 +74,14 @@ TEST_CASE("underruns again and again: each stretch is played exactly")
     setup.start_threshold = 1;
     Pcm pcm(server, setup);
     for (unsigned turn = 0; turn < 5; turn++) {
-        pcm.write(tone, turn * 100, 700);
+        pcm.write(tone, turn * 100, 2500);
         REQUIRE(eventually([&] { return snd_pcm_avail(pcm) == -EPIPE; }));
         REQUIRE(snd_pcm_prepare(pcm) == 0);
     }
     const Recording recording = server.recording(5);
     REQUIRE(recording.streams.size() == 5);
     for (unsigned turn = 0; turn < 5; turn++)
-        CHECK(recording.differs(recording.streams[turn].first, tone, turn * 100, 700) == -1);
+        CHECK(recording.differs(recording.streams[turn].first, tone, turn * 100, 2500) == -1);
 }
 
 TEST_CASE("without a stop threshold the stream goes on in time; late frames are left out")
@@ -90,11 +90,11 @@ TEST_CASE("without a stop threshold the stream goes on in time; late frames are 
     Setup setup;
     setup.stops = false;
     Pcm pcm(server, setup);
-    pcm.write(tone, 0, 1920);
+    pcm.write(tone, 0, 4800);
     REQUIRE(eventually([&] { return pcm.delay() < -2400; })); // 50 ms behind
     CHECK(pcm.state() == SND_PCM_STATE_RUNNING);
-    CHECK(pcm.avail() > 1920);
-    pcm.write(tone, 1920, 14400); // more than is late and more than the buffer
+    CHECK(pcm.avail() > 4800);
+    pcm.write(tone, 4800, 14400); // more than is late and more than the buffer
     CHECK(pcm.state() == SND_PCM_STATE_RUNNING);
     CHECK(pcm.delay() > 0);
     REQUIRE(snd_pcm_drain(pcm) == 0);
@@ -102,14 +102,14 @@ TEST_CASE("without a stop threshold the stream goes on in time; late frames are 
     const Recording recording = server.recording();
     REQUIRE(recording.streams.size() == 1);
     const std::uint64_t first = recording.streams[0].first;
-    CHECK(recording.differs(first, tone, 0, 1920) == -1);
-    std::uint64_t back = 1920;
-    while (back < 16320 && recording.differs(first + back, tone, back, 1) != -1)
+    CHECK(recording.differs(first, tone, 0, 4800) == -1);
+    std::uint64_t back = 4800;
+    while (back < 19200 && recording.differs(first + back, tone, back, 1) != -1)
         back++;
-    CHECK(back > 1920 + 2000);
-    REQUIRE(back < 16000);
-    CHECK(recording.sounds(first + 1920, first + back) == -1);
-    CHECK(recording.differs(first + back, tone, back, 16320 - back) == -1);
+    CHECK(back > 4800 + 2000);
+    REQUIRE(back < 18800);
+    CHECK(recording.sounds(first + 4800, first + back) == -1);
+    CHECK(recording.differs(first + back, tone, back, 19200 - back) == -1);
 }
 
 TEST_CASE("a write of many buffers, all too late, returns")

@@ -135,6 +135,11 @@ void Butler::handle(const TraceRecord& record)
         events_.stream_end(record.slot, who, static_cast<std::uint32_t>(record.extra),
                            {record.first, record.last, record.extra >> 32});
         break;
+    case trace_gain:
+        events_.gain(record.slot, who,
+                     {record.first, record.last, static_cast<std::uint32_t>(record.extra >> 32),
+                      static_cast<std::uint32_t>(record.extra)});
+        break;
     case trace_slot_retired:
         retired_.put(record.slot);
         break;

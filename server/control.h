@@ -39,7 +39,9 @@ struct SlotOwner {
     std::string name;
     std::uint32_t pid = 0;
     std::uint32_t uid = 0;
-    std::optional<std::uint64_t> lane; // its offset in the arena
+    std::optional<std::uint64_t> lane = std::nullopt; // its offset in the arena
+    std::uint32_t gain = abi::unity_gain;             // as asked for, also while muted
+    bool muted = false;
 };
 
 class Control {
@@ -72,6 +74,7 @@ private:
     bool release(Session& session);
     bool status(Session& session);
     bool clients(Session& session);
+    bool set_gain(Session& session, const protocol::SetGain& request);
     protocol::ClientInfo client_info(std::uint32_t slot);
     bool refuse(Session& session, int error, const std::string& text);
     bool send(Session& session, std::span<const std::byte> message, std::span<const int> descriptors = {});

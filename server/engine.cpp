@@ -18,7 +18,6 @@ constexpr auto release = std::memory_order_release;
 
 constexpr int realtime_priority = 70;
 constexpr std::int64_t idle_cycle_ns = 100'000'000; // clients take time that is older for stale
-constexpr std::uint64_t fade_ms = 5;                // of a dead client's audio
 
 constexpr std::uint64_t bit(std::uint32_t slot) noexcept { return std::uint64_t{1} << slot; }
 } // namespace
@@ -91,6 +90,7 @@ void Engine::cycle() noexcept
     std::atomic_thread_fence(std::memory_order_seq_cst);
     mix_within_reach(position.frame + view_.geometry.reach_frames);
     repairs_.fetch_add(poster_.repair(), relaxed);
+    change_gains();
     watch_slots();
     if (output_)
         leave_work(work_output);
@@ -157,29 +157,65 @@ void Engine::watch(std::uint32_t slot) noexcept
     const bool open = (open_ & bit(slot)) != 0;
     if (open && playing && serial == watch.serial)
         return;
-    if (open)
-        report_end(slot, stream.last_end.load(relaxed));
+    const abi::SlotTail& tail = view_.board->slots[slot].tail;
+    const std::uint64_t last_first = tail.first.load(relaxed);
+    const Ending last{stream.last_end.load(relaxed), tail.fade_frames.load(relaxed)};
+    if (open) // two may have ended since the last look
+        report_end(slot, last_first == watch.first
+                             ? last
+                             : Ending{tail.end_before.load(relaxed), tail.fade_before.load(relaxed)});
+    const std::uint32_t last_serial = playing ? serial - 1 : serial;
+    if (last_serial != watch.serial) { // it began and ended since the last look
+        watch = {last_serial, last_first, 0};
+        report_start(slot);
+        report_end(slot, last);
+    }
     if (!playing)
         return;
     const core::Extent range = core::unpack(stream.range.load(acquire), now());
     if (stream.stream.load(acquire) != word || range.empty())
         return; // it is just changing: next cycle
-    watch = {serial, range.start, 0, 0};
-    open_ |= bit(slot);
-    trace_.write({trace_stream_start, slot, range.start, 0, serial});
-    leave_work(work_trace);
+    watch = {serial, range.start, 0};
+    report_start(slot);
 }
 
-void Engine::report_end(std::uint32_t slot, std::uint64_t end) noexcept
+void Engine::report_start(std::uint32_t slot) noexcept
 {
-    Watch& watch = watches_[slot];
-    open_ &= ~bit(slot);
-    trace_.write({trace_stream_end, slot, watch.first, end, watch.fade_frames << 32 | watch.serial});
+    open_ |= bit(slot);
+    trace_.write({trace_stream_start, slot, watches_[slot].first, 0, watches_[slot].serial});
     leave_work(work_trace);
 }
 
-// The client is dead, so its line belongs to the server now: what it has queued fades out from the
-// commit horizon on, the rest is taken out of the ring.
+void Engine::report_end(std::uint32_t slot, Ending ending) noexcept
+{
+    open_ &= ~bit(slot);
+    const std::uint64_t extra = (ending.fade_frames & 0xffffffff) << 32 | watches_[slot].serial;
+    trace_.write({trace_stream_end, slot, watches_[slot].first, ending.end, extra});
+    leave_work(work_trace);
+}
+
+// Gains that were asked for begin to change at the commit horizon, for all that is queued too.
+void Engine::change_gains() noexcept
+{
+    std::uint64_t requests = gain_requests_.exchange(0);
+    if (requests == 0)
+        return;
+    const std::uint64_t start = now() + view_.geometry.margin_frames;
+    const std::uint64_t length = std::uint64_t{view_.geometry.rate} * abi::fade_ms / 1000;
+    for (; requests != 0; requests &= requests - 1) {
+        const auto slot = static_cast<std::uint32_t>(std::countr_zero(requests));
+        abi::Slot& shared = view_.board->slots[slot];
+        const std::uint32_t target = gain_targets_[slot].load();
+        const core::GainCurve old = core::read_gains(shared);
+        core::publish_gains(shared, core::with_ramp(old, now(), start, length, target));
+        trace_.write({trace_gain, slot, start, length, std::uint64_t{old.at(start)} << 32 | target});
+    }
+    poster_.post({start, snapshot_.frame + view_.geometry.reach_frames});
+    leave_work(work_trace);
+}
+
+// The client is dead, so its lines belong to the server now: what it has queued becomes its tail and
+// fades out from the commit horizon on; the rest is taken out of the ring.
 void Engine::begin_retiring(std::uint32_t slot) noexcept
 {
     watch(slot); // it may have started or ended within this very cycle
@@ -191,32 +227,42 @@ void Engine::begin_retiring(std::uint32_t slot) noexcept
     abi::Slot& shared = view_.board->slots[slot];
     const std::uint64_t horizon = now() + view_.geometry.margin_frames;
     const core::Extent range = core::unpack(shared.stream.range.load(acquire), horizon);
-    const std::uint64_t fade = std::max<std::uint64_t>(view_.geometry.rate * fade_ms / 1000, 1);
-    Watch& watch = watches_[slot];
-    watch.end = std::min(range.end, horizon + fade);
-    if (range.end > horizon) {
-        watch.fade_frames = watch.end - horizon;
-        shared.config.fade_start.store(horizon, relaxed);
-        shared.config.fade_frames.store(watch.fade_frames, relaxed);
-        shared.stream.range.store(core::pack({std::min(range.start, watch.end), watch.end}), release);
-    }
+    if (!range.empty())
+        leave_tail(shared, range, horizon);
+    const core::Extent tail = core::unpack(shared.tail.range.load(acquire), horizon);
+    watches_[slot].end = tail.end;
     retiring_ |= bit(slot);
     shared.config.state.store(abi::slot_retiring, release);
     // Whatever the dead poster was doing, anywhere in the ring, is done again.
     shared.stream.posting.store(0, release);
     poster_.post({now(), snapshot_.frame + view_.geometry.reach_frames});
     if ((open_ & bit(slot)) != 0)
-        report_end(slot, watch.end);
+        report_end(slot, {tail.end, shared.tail.fade_frames.load(relaxed)});
+}
+
+// As client::Stream does when it is dropped.
+void Engine::leave_tail(abi::Slot& shared, core::Extent range, std::uint64_t horizon) noexcept
+{
+    const std::uint64_t fade = std::uint64_t{view_.geometry.rate} * abi::fade_ms / 1000;
+    const std::uint64_t cut = std::min(range.end, std::max(range.start, horizon));
+    const std::uint64_t end = cut > range.start ? std::min(range.end, cut + fade) : cut;
+    const std::uint64_t phase = shared.stream.phase.load(relaxed) & ~abi::tail_flag;
+    shared.tail.range.store(0, release);
+    shared.tail.phase.store(phase, relaxed);
+    shared.tail.gain.store(core::read_gains(shared).at(cut), relaxed);
+    shared.tail.fade_frames.store(end - cut, relaxed);
+    shared.tail.range.store(core::pack({std::min(range.start, end), end}), release);
+    shared.stream.phase.store(phase | abi::tail_flag, release);
+    shared.stream.range.store(0, release);
 }
 
 void Engine::finish_retiring(std::uint32_t slot) noexcept
 {
     abi::Slot& shared = view_.board->slots[slot];
     shared.stream.range.store(0, release);
+    shared.tail.range.store(0, release);
     view_.board->engine.active.fetch_and(~bit(slot), release);
-    shared.config.fade_frames.store(0, relaxed);
     retiring_ &= ~bit(slot);
-    watches_[slot] = {};
     trace_.write({trace_slot_retired, slot, 0, 0, 0});
     leave_work(work_trace);
 }

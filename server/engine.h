@@ -9,6 +9,7 @@
 
 #pragma once
 
+#include "core/gain.h"
 #include "core/post.h"
 #include "core/sync_info.h"
 #include "core/validate.h"
@@ -46,6 +47,12 @@ public:
     // Control thread: the client of `slot` is dead; fade out and end what it has queued. Finished
     // when trace_slot_retired arrives at the butler.
     void retire(std::uint32_t slot) noexcept { retire_requests_.fetch_or(std::uint64_t{1} << slot); }
+    // Control thread: ramps the gain of `slot` to `gain` (fixed point) within the next cycle.
+    void set_gain(std::uint32_t slot, std::uint32_t gain) noexcept
+    {
+        gain_targets_[slot].store(gain);
+        gain_requests_.fetch_or(std::uint64_t{1} << slot);
+    }
 
     // Butler: takes the bits that are set; work_reset stays set (and holds off another request of
     // its kind) until done(work_reset).
@@ -65,7 +72,12 @@ private:
         std::uint32_t serial = 0;
         std::uint64_t first = 0;
         std::uint64_t end = 0; // retiring: where it ends for good
-        std::uint64_t fade_frames = 0;
+    };
+
+    // How a stream ended: the frame after its last, and how many before it faded out.
+    struct Ending {
+        std::uint64_t end;
+        std::uint64_t fade_frames;
     };
 
     void run() noexcept;
@@ -75,8 +87,11 @@ private:
     void mix_within_reach(std::uint64_t reach) noexcept;
     void watch_slots() noexcept;
     void watch(std::uint32_t slot) noexcept;
-    void report_end(std::uint32_t slot, std::uint64_t end) noexcept;
+    void report_start(std::uint32_t slot) noexcept;
+    void report_end(std::uint32_t slot, Ending ending) noexcept;
+    void change_gains() noexcept;
     void begin_retiring(std::uint32_t slot) noexcept;
+    void leave_tail(abi::Slot& shared, core::Extent range, std::uint64_t horizon) noexcept;
     void finish_retiring(std::uint32_t slot) noexcept;
     void leave_work(std::uint32_t bits) noexcept;
     std::uint64_t now() const noexcept;
@@ -97,6 +112,8 @@ private:
     std::thread thread_;
     std::atomic<bool> stop_{false};
     std::atomic<std::uint64_t> retire_requests_{0};
+    std::atomic<std::uint64_t> gain_requests_{0};
+    std::array<std::atomic<std::uint32_t>, abi::max_slots> gain_targets_{};
     std::atomic<std::uint32_t> post_work_{0};
     std::atomic<bool> resetting_{false};
     std::atomic<std::uint64_t> played_{0};

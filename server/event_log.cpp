@@ -29,6 +29,14 @@ EventLog::EventLog(const std::string& output)
         throw std::runtime_error(fmt::format("cannot write {}: {}", path_, std::strerror(errno)));
 }
 
+void EventLog::gain(std::uint32_t client, const ClientName& who, const GainRamp& ramp)
+{
+    if (file_)
+        write(fmt::format(
+            R"({{"event":"gain","client":{},"name":{},"pid":{},"first_frame":{},"frames":{},"from":{},"to":{}}})",
+            client, quoted(who.name), who.pid, ramp.first, ramp.frames, ramp.from, ramp.to));
+}
+
 void EventLog::stream_start(std::uint32_t client, const ClientName& who, std::uint32_t stream, std::uint64_t first)
 {
     if (file_)

@@ -3,6 +3,7 @@
 // requests.cpp: what the control thread answers to each message of ringmix/protocol.h.
 
 #include "core/format.h"
+#include "core/gain.h"
 #include "server/control.h"
 #include "server/log.h"
 #include "server/service_manager.h"
@@ -11,6 +12,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <cstring>
 #include <system_error>
 #include <unistd.h>
@@ -71,6 +73,8 @@ bool Control::answer(Session& session, std::span<const std::byte> packet)
         return status(session);
     case protocol::type_ask_clients:
         return clients(session);
+    case protocol::type_set_gain:
+        return set_gain(session, core::message_as<protocol::SetGain>(packet));
     default:
         return refuse(session, EPROTO, fmt::format("message type {} is not for a server", type));
     }
@@ -119,8 +123,12 @@ bool Control::welcome_player(Session& session, const protocol::Hello& hello)
                                   "instance",
                                   abi::max_slots));
     const auto slot = static_cast<std::uint32_t>(free - owners_.begin());
-    *free = {true, session.name, static_cast<std::uint32_t>(session.peer.pid > 0 ? session.peer.pid : hello.pid),
-             session.peer.uid, std::nullopt};
+    *free = {};
+    free->used = true;
+    free->name = session.name;
+    free->pid = static_cast<std::uint32_t>(session.peer.pid > 0 ? session.peer.pid : hello.pid);
+    free->uid = session.peer.uid;
+    free->gain = std::min(hello.gain, core::max_gain);
     names_.set(slot, free->name, free->pid);
     session.slot = slot;
     session.hello_deadline_ns = 0;
@@ -133,8 +141,9 @@ bool Control::welcome_player(Session& session, const protocol::Hello& hello)
     shared.stream.stream.store(serial << 32 | abi::stream_idle, relaxed);
     shared.stream.underruns.store(0, relaxed);
     shared.stream.late_frames.store(0, relaxed);
-    shared.config.gain.store(std::min(hello.gain, 4 * abi::unity_gain), relaxed);
-    shared.config.fade_frames.store(0, relaxed);
+    shared.tail.range.store(0, relaxed);
+    shared.stream.phase.store(0, relaxed);
+    core::publish_gains(shared, core::GainCurve::constant(free->gain));
     shared.config.state.store(abi::slot_claimed, release_order);
 
     auto welcome = core::make_message<protocol::Welcome>();
@@ -255,7 +264,8 @@ protocol::ClientInfo Control::client_info(std::uint32_t slot)
     info.channels = has_lane ? shared.config.channels.load(relaxed) : 0;
     info.lane_frames = has_lane ? shared.config.lane_frames.load(relaxed) : 0;
     info.rate = instance_->view().geometry.rate;
-    info.gain = shared.config.gain.load(relaxed);
+    info.gain = owners_[slot].gain;
+    info.muted = owners_[slot].muted;
     info.queued_frames = range.end > played ? range.end - std::max(played, range.start) : 0;
     info.underruns = shared.stream.underruns.load(relaxed);
     info.late_frames = shared.stream.late_frames.load(relaxed);
@@ -271,6 +281,53 @@ bool Control::clients(Session& session)
             continue;
         if (!send(session, core::bytes_of(client_info(slot))))
             return false;
+        done.count++;
+    }
+    return send(session, core::bytes_of(done));
+}
+
+namespace {
+
+// A gain in millibels as a fixed-point number.
+std::uint32_t gain_of(std::int32_t millibel)
+{
+    if (millibel == protocol::millibel_silence)
+        return 0;
+    const double factor = std::pow(10.0, std::min(millibel, protocol::max_millibel) / 2000.0);
+    return static_cast<std::uint32_t>(std::lround(factor * abi::unity_gain));
+}
+
+void change(SlotOwner& owner, const protocol::SetGain& request)
+{
+    switch (request.what) {
+    case protocol::gain_absolute:
+        owner.gain = gain_of(request.millibel);
+        break;
+    case protocol::gain_relative: {
+        const double gain = owner.gain * std::pow(10.0, std::clamp(request.millibel, -20000, 20000) / 2000.0);
+        owner.gain = static_cast<std::uint32_t>(std::lround(std::min<double>(gain, gain_of(protocol::max_millibel))));
+        break;
+    }
+    default:
+        owner.muted = request.what == protocol::gain_mute;
+        break;
+    }
+}
+
+} // namespace
+
+bool Control::set_gain(Session& session, const protocol::SetGain& request)
+{
+    if (request.what < protocol::gain_absolute || request.what > protocol::gain_unmute)
+        return refuse(session, EPROTO, fmt::format("unknown change of gain {}", request.what));
+    const std::string_view name = core::text_of(request.name);
+    auto done = core::make_message<protocol::Done>();
+    for (std::uint32_t slot = 0; slot < owners_.size(); slot++) {
+        SlotOwner& owner = owners_[slot];
+        if (!owner.used || !instance_ || (request.id == protocol::no_slot ? owner.name != name : slot != request.id))
+            continue;
+        change(owner, request);
+        instance_->engine().set_gain(slot, owner.muted ? 0 : owner.gain);
         done.count++;
     }
     return send(session, core::bytes_of(done));

@@ -34,6 +34,7 @@ inline constexpr std::uint32_t block_frames = 64; // frames that share one versi
 inline constexpr std::uint32_t max_blocks = 1u << 14;
 inline constexpr std::uint32_t sync_entries = 16;
 inline constexpr std::uint32_t unity_gain = 1u << 22; // gain is fixed point, 22 fractional bits
+inline constexpr std::uint32_t fade_ms = 5;           // of a stream that is dropped or whose client dies
 inline constexpr std::uint8_t no_channel = 0xff;      // SlotConfig::map: silence
 
 // 64-bit words are aligned to 8 on 32-bit processors too, so that all agree on the layout.
@@ -130,7 +131,8 @@ inline constexpr std::uint32_t stream_xrun = 5;
 
 struct alignas(64) SlotStream {
     Word64 range;    // packed extent of the valid absolute frames, 0 when empty: release / acquire
-    Word64 origin;   // absolute frame of the lane's cell 0: changed only while range is empty
+    Word64 phase;    // frame f lies in cell (f + phase) mod lane_frames; changed only while range is
+                     // empty. Bit tail_flag: the slot has a tail, look there too
     Word64 posting;  // packed extent that the client is recombining now, 0 when idle
     Word64 posted;   // frames before this one are in the device's ring; the engine posts the rest
     Word64 stream;   // serial << 32 | state, see above
@@ -138,6 +140,35 @@ struct alignas(64) SlotStream {
     Word64 underruns;
     Word64 late_frames; // frames that were written too late to be heard
 };
+
+inline constexpr std::uint64_t tail_flag = std::uint64_t{1} << 63; // in SlotStream::phase
+
+// The end of the stream before the present one, where it is still being played: what could not be
+// changed any more when it was dropped or its client died, and then its fade to silence. In the same
+// lane, in cells that the present stream leaves alone. Same writer as SlotStream.
+struct alignas(64) SlotTail {
+    Word64 range;       // as in SlotStream
+    Word64 phase;       // as in SlotStream, no flag
+    Word64 gain;        // at the beginning of the fade; fixed point
+    Word64 fade_frames; // the last frames of range, from gain to silence in a straight line
+    // For the engine's log, which may look only when the next stream has ended too:
+    Word64 first;       // absolute: where that stream began
+    Word64 end_before;  // absolute: where the one before it ended,
+    Word64 fade_before; // and how many of its last frames faded
+    std::uint64_t reserved[1];
+};
+
+// A client's gain over time: straight lines between points, constant before the first and after the
+// last. Frames ascend. Immutable while SlotConfig::gain points to it.
+inline constexpr std::uint32_t gain_points = 4;
+struct alignas(64) GainTable {
+    Word64 frames[gain_points]; // absolute
+    Word64 gains[gain_points];  // fixed point
+};
+// SlotConfig::gain: which of the two tables is valid; if all its gains are the same, that, so that the
+// table need not be looked at.
+inline constexpr std::uint64_t gain_second_table = std::uint64_t{1} << 32;
+inline constexpr std::uint64_t gain_flat = std::uint64_t{1} << 33; // the low 32 bits are the gain
 
 // What the server writes about a slot. The client asks for changes over the socket.
 //
@@ -150,22 +181,23 @@ inline constexpr std::uint32_t slot_active = 2;
 inline constexpr std::uint32_t slot_retiring = 3;
 
 struct alignas(64) SlotConfig {
-    Word32 state;       // slot_*
-    Word32 format;      // of the lane
-    Word32 channels;    // of the lane
-    Word32 gain;        // fixed point, unity_gain = 0 dB
+    Word32 state;    // slot_*
+    Word32 format;   // of the lane
+    Word32 channels; // of the lane
+    std::uint32_t reserved_word;
     Word64 lane_offset; // bytes into the arena
     Word64 lane_frames; // cells of the lane; cell of frame f = (f - origin) mod lane_frames
-    Word64 fade_start;  // absolute frame at which a fade to silence begins
-    Word64 fade_frames; // its length, 0: no fade
-    std::uint64_t reserved[2];
+    Word64 gain;        // see GainTable: release / acquire
+    std::uint64_t reserved[3];
     Word64 map[max_channels / 8]; // byte d: the lane channel that device channel d plays, or no_channel
     std::uint64_t reserved_map[4];
 };
 
 struct alignas(64) Slot {
     SlotStream stream;
+    SlotTail tail;
     SlotConfig config;
+    GainTable gains[2]; // server
 };
 
 // The turn count of one block of the ring: everybody who changes what the block should contain
@@ -194,11 +226,12 @@ static_assert(sizeof(SyncEntry) == 64 && offsetof(SyncEntry, generation) == 56);
 static_assert(sizeof(SyncRing) == 64 * (1 + sync_entries) && offsetof(SyncRing, entries) == 64);
 static_assert(sizeof(SlotStream) == 64 && offsetof(SlotStream, late_frames) == 56);
 static_assert(sizeof(SlotConfig) == 128 && offsetof(SlotConfig, lane_offset) == 16 && offsetof(SlotConfig, map) == 64);
-static_assert(sizeof(Slot) == 192 && offsetof(Slot, config) == 64);
+static_assert(sizeof(SlotTail) == 64 && sizeof(GainTable) == 64 && offsetof(GainTable, gains) == 32);
+static_assert(sizeof(Slot) == 384 && offsetof(Slot, config) == 128 && offsetof(Slot, gains) == 256);
 static_assert(sizeof(BlockVersion) == 64);
 static_assert(offsetof(Board, geometry) == 64 && offsetof(Board, engine) == 192);
 static_assert(offsetof(Board, sync) == 256 && offsetof(Board, slots) == 256 + 64 * 17);
-static_assert(sizeof(Board) == 256 + 64 * 17 + 192 * max_slots);
+static_assert(sizeof(Board) == 256 + 64 * 17 + 384 * max_slots);
 static_assert(std::is_standard_layout_v<Board> && std::is_standard_layout_v<Slot>);
 
 } // namespace ringmix::abi

@@ -18,6 +18,8 @@
 //                                   <--   Welcome without descriptors, slot = no_slot
 //   AskStatus                       -->
 //                                   <--   Status
+//   SetGain                         -->
+//                                   <--   Done: the number of clients that it was for
 //   AskClients                      -->
 //                                   <--   ClientInfo, one per client, then Done
 //
@@ -56,6 +58,7 @@ inline constexpr std::uint32_t type_ask_status = 8;
 inline constexpr std::uint32_t type_status = 9;
 inline constexpr std::uint32_t type_ask_clients = 10;
 inline constexpr std::uint32_t type_client_info = 11;
+inline constexpr std::uint32_t type_set_gain = 13;
 inline constexpr std::uint32_t type_adopt = 12; // reserved for descriptors handed to a new server
 
 inline constexpr std::uint32_t role_player = 1;
@@ -181,6 +184,24 @@ struct ClientInfo {
     char name[name_bytes];
 };
 
+// Changes the gain of one client, or of all that have a name. Heard within a period, in a ramp.
+inline constexpr std::uint32_t gain_absolute = 1; // to `millibel`
+inline constexpr std::uint32_t gain_relative = 2; // by `millibel`
+inline constexpr std::uint32_t gain_mute = 3;
+inline constexpr std::uint32_t gain_unmute = 4;
+inline constexpr std::int32_t millibel_silence = -0x80000000LL; // minus infinity dB
+inline constexpr std::int32_t max_millibel = 1200;
+
+struct SetGain {
+    static constexpr std::uint32_t type = type_set_gain;
+    MessageHeader header;
+    std::uint32_t id;   // a slot, or no_slot: by name
+    std::uint32_t what; // gain_*
+    std::int32_t millibel;
+    std::uint32_t reserved;
+    char name[name_bytes];
+};
+
 static_assert(sizeof(MessageHeader) == 16);
 static_assert(sizeof(Hello) == 96 && offsetof(Hello, name) == 32);
 static_assert(sizeof(Welcome) == 40 && offsetof(Welcome, board_bytes) == 32);
@@ -189,6 +210,7 @@ static_assert(sizeof(Configured) == 32 && sizeof(Release) == 16 && sizeof(Done) 
 static_assert(sizeof(Error) == 280 && offsetof(Error, text) == 24);
 static_assert(sizeof(Status) == 16 + 576 + 40 + 56 && offsetof(Status, frames_played) == 632);
 static_assert(sizeof(ClientInfo) == 152 && offsetof(ClientInfo, queued_frames) == 56);
+static_assert(sizeof(SetGain) == 96 && offsetof(SetGain, name) == 32);
 static_assert(sizeof(Status) <= max_message_bytes);
 static_assert(std::is_trivially_copyable_v<Hello> && std::is_trivially_copyable_v<Status>);
 

@@ -137,7 +137,7 @@ std::string people_text(const std::vector<ClientInfo>& infos)
 
 } // namespace
 
-std::string clients(client::Connection& connection, bool json)
+std::string clients(client::Connection& connection, bool json, Words)
 {
     const std::vector<ClientInfo> infos = receive_all(connection);
     return json ? json_text(infos) : people_text(infos);

@@ -9,13 +9,26 @@
 
 #include "client/connection.h"
 
+#include <span>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 
 namespace ringmix::ctl {
 
-std::string status(client::Connection& connection, bool json);
-std::string clients(client::Connection& connection, bool json);
+// A command's own words, as given.
+using Words = std::span<char* const>;
+
+// What was said is no sense; the process ends with status 2.
+struct UsageError : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+std::string status(client::Connection& connection, bool json, Words words);
+std::string clients(client::Connection& connection, bool json, Words words);
+std::string gain(client::Connection& connection, bool json, Words words);   // CLIENT DB|+DB|-DB|=DB
+std::string mute(client::Connection& connection, bool json, Words words);   // CLIENT
+std::string unmute(client::Connection& connection, bool json, Words words); // CLIENT
 
 // Helpers of the commands (text.cpp).
 std::string quoted(std::string_view text);                           // a JSON string

@@ -20,17 +20,24 @@ constexpr int exit_usage = 2;
 
 struct Command {
     std::string_view name;
-    std::string (*run)(client::Connection& connection, bool json);
+    std::size_t words; // behind its name
+    std::string (*run)(client::Connection& connection, bool json, Words words);
 };
 
-constexpr std::array<Command, 2> commands{{{"status", status}, {"clients", clients}}};
+constexpr std::array<Command, 5> commands{
+    {{"status", 0, status}, {"clients", 0, clients}, {"gain", 2, gain}, {"mute", 1, mute}, {"unmute", 1, unmute}}};
 
 constexpr const char* usage = R"(Usage: ringmixctl [--name NAME | --socket PATH] [--json] COMMAND
-Shows what a running ringmixd does.
+Shows and changes what a running ringmixd does.
 
 Commands:
   status          the device, how far it has played, what went wrong so far
   clients         who plays, in which format, and how it goes
+  gain CLIENT DB  sets a client's gain to DB decibels (-inf to 12), or changes it by +DB or
+                  -DB; =-DB sets a negative one
+  mute CLIENT     silences a client, and
+  unmute CLIENT   lets it be heard again at its gain
+                  CLIENT is its id or its name as shown by clients; a name means all that have it
 
 Options:
   --name NAME     which instance (default: default)
@@ -42,14 +49,11 @@ Options:
 Exit status: 0, 1 on a failure (no server answers, ...), 2 on a usage error.
 )";
 
-struct UsageError : std::runtime_error {
-    using std::runtime_error::runtime_error;
-};
-
 struct Task {
     client::Address address;
     bool json = false;
     const Command* command = nullptr;
+    Words words;
     std::string text; // instead of a command: what to print
 };
 
@@ -57,11 +61,17 @@ const Command& command_of(int count, char** words)
 {
     if (count == 0)
         throw UsageError("a command is missing");
-    if (count > 1)
-        throw UsageError(fmt::format("'{}' is too much: one command at a time", words[1]));
-    for (const Command& command : commands)
-        if (command.name == words[0])
-            return command;
+    for (const Command& command : commands) {
+        if (command.name != words[0])
+            continue;
+        const auto given = static_cast<std::size_t>(count) - 1;
+        if (given < command.words)
+            throw UsageError(
+                fmt::format("{}: it takes {} word{} more", command.name, command.words, command.words == 1 ? "" : "s"));
+        if (given > command.words)
+            throw UsageError(fmt::format("'{}' is too much for {}", words[command.words + 1], command.name));
+        return command;
+    }
     throw UsageError(fmt::format("'{}' is no command", words[0]));
 }
 
@@ -75,7 +85,7 @@ Task parse(int argc, char** argv)
                                              {nullptr, 0, nullptr, 0}}};
     Task task;
     bool named = false;
-    for (int key; (key = ::getopt_long(argc, argv, "hV", options.data(), nullptr)) != -1;) {
+    for (int key; (key = ::getopt_long(argc, argv, "+hV", options.data(), nullptr)) != -1;) {
         switch (key) {
         case 'n':
             task.address.instance = ::optarg;
@@ -104,6 +114,7 @@ Task parse(int argc, char** argv)
     if (named && !task.address.socket.empty())
         throw UsageError("--name and --socket exclude each other");
     task.command = &command_of(argc - ::optind, argv + ::optind);
+    task.words = {argv + ::optind + 1, task.command->words};
     return task;
 }
 
@@ -114,7 +125,7 @@ std::string run(Task& task)
     task.address.role = protocol::role_tool;
     task.address.name = "ringmixctl";
     client::Connection connection(task.address);
-    return task.command->run(connection, task.json);
+    return task.command->run(connection, task.json, task.words);
 }
 
 int run_main(int argc, char** argv)

@@ -72,7 +72,7 @@ std::string people_text(const protocol::Status& status, const std::string& socke
 
 } // namespace
 
-std::string status(client::Connection& connection, bool json)
+std::string status(client::Connection& connection, bool json, Words)
 {
     const auto answer = connection.ask<protocol::Status>(core::make_message<protocol::AskStatus>());
     return json ? json_text(answer) : people_text(answer, connection.path());

@@ -3,6 +3,7 @@
 #include "client/stream.h"
 
 #include "core/format.h"
+#include "core/gain.h"
 #include "core/message.h"
 #include "sys/timer.h"
 
@@ -33,11 +34,11 @@ void Stream::configure(std::uint32_t format, std::uint32_t channels, std::uint64
                        const core::ChannelMap& map)
 {
     drop();
-    attachment_->slot().stream.range.store(0, release_order);
+    wait_for_tail();
     auto request = core::make_message<protocol::Configure>();
     request.format = format;
     request.channels = channels;
-    request.lane_frames = buffer_frames + attachment_->geometry().margin_frames + lane_reserve_frames;
+    request.lane_frames = buffer_frames + attachment_->geometry().margin_frames + fade_frames() + lane_reserve_frames;
     std::memcpy(request.map, map.data(), sizeof request.map);
     const auto lane = attachment_->connection().ask<protocol::Configured>(request);
 
@@ -54,12 +55,13 @@ void Stream::configure(std::uint32_t format, std::uint32_t channels, std::uint64
     silence_ = core::silence_byte(format);
     written_ = 0;
     standing_ = 0;
+    base_cell_ = 0;
 }
 
 void Stream::release() noexcept
 {
     drop();
-    attachment_->slot().stream.range.store(0, release_order);
+    wait_for_tail();
     lane_ = nullptr;
     try {
         attachment_->connection().ask<protocol::Done>(core::make_message<protocol::Release>());
@@ -91,8 +93,9 @@ void Stream::set_state(std::uint32_t state, bool new_serial) noexcept
 
 void Stream::prepare() noexcept
 {
-    stop(abi::stream_idle);
-    attachment_->slot().stream.range.store(0, release_order);
+    stop(abi::stream_idle, true);
+    if (lane_frames_ != 0) // behind the cells that are still being played
+        base_cell_ = (tail_end_ + phase_) % lane_frames_;
     written_ = 0;
     standing_ = 0;
     set_state(abi::stream_prepared, false);
@@ -105,7 +108,7 @@ void Stream::copy_in(std::uint64_t position, std::span<const ChannelArea> areas,
         interleaved &= areas[c].step == frame_bytes_ && areas[c].base == areas[0].base + c * sample_bytes_;
     std::uint64_t done = 0;
     while (done < frames) {
-        const std::uint64_t cell = (position + done) % lane_frames_;
+        const std::uint64_t cell = cell_of(position + done);
         const std::uint64_t count = std::min(frames - done, lane_frames_ - cell);
         std::byte* to = lane_ + cell * frame_bytes_;
         if (interleaved) {
@@ -124,7 +127,7 @@ void Stream::silence(std::uint64_t position, std::uint64_t frames) noexcept
 {
     frames = std::min(frames, lane_frames_);
     while (frames > 0) {
-        const std::uint64_t cell = position % lane_frames_;
+        const std::uint64_t cell = cell_of(position);
         const std::uint64_t count = std::min(frames, lane_frames_ - cell);
         std::memset(lane_ + cell * frame_bytes_, silence_, count * frame_bytes_);
         position += count;
@@ -218,10 +221,11 @@ bool Stream::try_start(std::uint64_t slack) noexcept
 {
     abi::SlotStream& stream = attachment_->slot().stream;
     const std::uint64_t first = horizon() + slack;
-    stream.range.store(0, release_order);
     origin_ = first - standing_;
-    range_start_ = posted_ = first;
-    stream.origin.store(origin_, relaxed);
+    phase_ = (cell_of(standing_) + lane_frames_ - first % lane_frames_) % lane_frames_;
+    first_ = range_start_ = posted_ = first;
+    const bool tail = first < tail_end_ + lane_frames_; // or it was played long ago
+    stream.phase.store(phase_ | (tail ? abi::tail_flag : 0), relaxed);
     stream.posted.store(posted_, relaxed);
     publish_range();
     if (horizon() <= first)
@@ -245,8 +249,14 @@ void Stream::start() noexcept
     post_reachable();
 }
 
-// From running to `state`: the range ends at the horizon, and what lay behind it is unmixed.
-void Stream::stop(std::uint32_t state) noexcept
+std::uint64_t Stream::fade_frames() const noexcept
+{
+    return attachment_->geometry().rate * std::uint64_t{abi::fade_ms} / 1000;
+}
+
+// From running to `state`. What is still to be heard of the stream becomes the slot's tail, so that
+// range and lane are free for what comes next.
+void Stream::stop(std::uint32_t state, bool fade) noexcept
 {
     if (!running_) {
         set_state(state, false);
@@ -258,15 +268,43 @@ void Stream::stop(std::uint32_t state) noexcept
         std::min(old_end, std::max(range_start_, time.now + attachment_->geometry().margin_frames));
     running_ = false;
     standing_ = cut - origin_;
-    abi::SlotStream& stream = attachment_->slot().stream;
-    stream.range.store(core::pack({std::min(range_start_, cut), cut}), release_order);
-    stream.last_end.store(cut, relaxed);
+    const bool heard = cut > range_start_; // what was never heard need not fade
+    leave_tail(cut, fade && heard ? std::min(old_end, cut + fade_frames()) : cut);
     set_state(state, false);
     const std::uint64_t reach = time.published + attachment_->geometry().reach_frames;
-    poster_.post({cut, std::min(old_end, reach)});
+    poster_.post({time.now, std::min(old_end, reach)});
 }
 
-void Stream::pause() noexcept { stop(abi::stream_paused); }
+// The frames up to `end` become the tail; those from `cut` on fade out.
+void Stream::leave_tail(std::uint64_t cut, std::uint64_t end) noexcept
+{
+    abi::Slot& slot = attachment_->slot();
+    slot.tail.end_before.store(slot.stream.last_end.load(relaxed), relaxed);
+    slot.tail.fade_before.store(slot.tail.fade_frames.load(relaxed), relaxed);
+    slot.tail.range.store(0, release_order);
+    slot.tail.phase.store(phase_, relaxed);
+    slot.tail.gain.store(core::read_gains(slot).at(cut), relaxed);
+    slot.tail.fade_frames.store(end - cut, relaxed);
+    slot.tail.first.store(first_, relaxed);
+    slot.tail.range.store(core::pack({std::min(range_start_, end), end}), release_order);
+    slot.stream.phase.store(phase_ | abi::tail_flag, release_order);
+    slot.stream.range.store(0, release_order);
+    slot.stream.last_end.store(end, relaxed);
+    tail_end_ = end;
+}
+
+// Set-up paths: until the lane is not needed any more, a few ms at most.
+void Stream::wait_for_tail() noexcept
+{
+    constexpr int most_ms = 100; // the device may have been stopped
+    for (int i = 0; i < most_ms && attachment_->timeline().read().now < tail_end_; i++)
+        sys::sleep_ns(1'000'000);
+    abi::Slot& slot = attachment_->slot();
+    slot.tail.range.store(0, release_order);
+    slot.stream.phase.store(0, relaxed);
+}
+
+void Stream::pause() noexcept { stop(abi::stream_paused, false); }
 
 void Stream::drain(std::uint64_t position) noexcept
 {
@@ -282,7 +320,7 @@ void Stream::xrun() noexcept
 {
     abi::Word64& count = attachment_->slot().stream.underruns;
     count.store(count.load(relaxed) + 1, relaxed);
-    stop(abi::stream_xrun);
+    stop(abi::stream_xrun, false);
 }
 
 void Stream::tend() noexcept

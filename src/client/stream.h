@@ -53,8 +53,9 @@ public:
     void resume() noexcept { start(); }
     // The stream is to end at `position`; starts it if it was only prepared. Call again until that is heard.
     void drain(std::uint64_t position) noexcept;
-    // Ends the stream: what cannot be changed any more (the safety margin) is still played.
-    void drop() noexcept { stop(abi::stream_idle); }
+    // Ends the stream: what cannot be changed any more (the safety margin) is still played, and what
+    // was queued behind it fades out, so that it does not click.
+    void drop() noexcept { stop(abi::stream_idle, true); }
     void xrun() noexcept;
     // Brings frames that have come within reach into the ring, and repairs for stopped posters.
     void tend() noexcept;
@@ -77,7 +78,11 @@ private:
     void set_state(std::uint32_t state, bool new_serial) noexcept;
     void copy_in(std::uint64_t position, std::span<const ChannelArea> areas, std::uint64_t frames) noexcept;
     void silence(std::uint64_t position, std::uint64_t frames) noexcept;
-    void stop(std::uint32_t state) noexcept;
+    void stop(std::uint32_t state, bool fade) noexcept;
+    void leave_tail(std::uint64_t cut, std::uint64_t end) noexcept;
+    void wait_for_tail() noexcept;
+    std::uint64_t cell_of(std::uint64_t position) const noexcept { return (base_cell_ + position) % lane_frames_; }
+    std::uint64_t fade_frames() const noexcept;
     std::uint64_t too_late(std::uint64_t position, std::uint64_t frames) const noexcept;
     void commit(std::uint64_t changed, std::uint64_t end) noexcept;
     void publish_range() noexcept;
@@ -100,6 +105,10 @@ private:
     std::atomic<std::uint64_t> written_{0};  // position behind the last written frame
     std::atomic<std::uint64_t> standing_{0}; // position at which a stream that does not run stands
     std::uint32_t serial_ = 0;
+    std::uint64_t base_cell_ = 0;   // of position 0
+    std::uint64_t phase_ = 0;       // as published, while running
+    std::uint64_t tail_end_ = 0;    // absolute: the stream before this one is played until then
+    std::uint64_t first_ = 0;       // absolute: the stream's first frame
     std::uint64_t range_start_ = 0; // absolute
     std::uint64_t posted_ = 0;      // absolute: all before it is in the ring
     std::int64_t next_repair_ns_ = 0;

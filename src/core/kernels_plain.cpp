@@ -26,14 +26,14 @@ template <std::uint32_t format>
 void add_wide(std::int64_t* sums, const Source* lanes, std::size_t count, std::size_t samples) noexcept
 {
     for (std::size_t i = 0; i < count; ++i)
-        accumulate_wide(sums, lanes[i].cells, samples, flat(format), Gain{});
+        accumulate_wide(sums, lanes[i].cells, samples, flat(format), GainLine{});
 }
 
 template <std::uint32_t format>
 void add_gain(std::int64_t* sums, const Source* lanes, std::size_t count, std::size_t samples) noexcept
 {
     for (std::size_t i = 0; i < count; ++i)
-        accumulate_wide(sums, lanes[i].cells, samples, flat(format), Gain{lanes[i].gain, 0, 0});
+        accumulate_wide(sums, lanes[i].cells, samples, flat(format), GainLine{lanes[i].gain, lanes[i].gain});
 }
 
 template <std::uint32_t format>

@@ -46,6 +46,8 @@ Layout layout_of(std::uint32_t type) noexcept
         return {sizeof(AskClients)};
     case type_client_info:
         return {sizeof(ClientInfo), {{offsetof(ClientInfo, name), name_bytes}}};
+    case type_set_gain:
+        return {sizeof(SetGain), {{offsetof(SetGain, name), name_bytes}}};
     default:
         return {};
     }

@@ -202,47 +202,19 @@ void add(typename Term::Sum* sum, const std::byte* lane, std::size_t frames, con
         add_mapped<Format>(sum, lane, frames, shape, term);
 }
 
-// floor(value * left / whole), 0 < left <= whole. Any numbers: they come from shared memory.
-std::uint32_t faded(std::uint32_t value, std::uint64_t left, std::uint64_t whole) noexcept
-{
-    if (left <= 0xffffffff)
-        return static_cast<std::uint32_t>(value * left / whole);
-    // Long division, a bit of `value` at a time; the remainder stays below `whole`.
-    std::uint32_t quotient = 0;
-    std::uint64_t remainder = 0;
-    const auto step = [&](std::uint64_t more) {
-        const bool carry = remainder >= whole - more;
-        remainder = carry ? remainder - (whole - more) : remainder + more;
-        quotient += carry;
-    };
-    for (int bit = 31; bit >= 0; --bit) {
-        quotient <<= 1;
-        step(remainder);
-        if (value >> bit & 1)
-            step(left);
-    }
-    return quotient;
-}
-
 template <class Format>
 void add_wide(std::int64_t* wide, const std::byte* lane, std::size_t frames, const LaneShape& shape,
-              const Gain& gain) noexcept
+              const GainLine& gain) noexcept
 {
-    std::uint64_t steady = frames; // frames before the fade
-    std::uint64_t end = frames;    // the first frame that is silent
-    const auto left = static_cast<std::uint64_t>(std::max<std::int64_t>(gain.fade_left, 0));
-    if (gain.fade_frames != 0) {
-        end = std::min(end, left);
-        steady = std::min(end, left - std::min(left, gain.fade_frames));
-    }
-    const auto first_faded = static_cast<std::size_t>(steady);
-    if (gain.value == abi::unity_gain)
-        add<Format>(wide, lane, first_faded, shape, Unity<Format::scale32>{});
-    else if (gain.value != 0)
-        add<Format>(wide, lane, first_faded, shape, Scaled<Format::scale32>{gain.value});
-    for (std::size_t i = first_faded; i < end; ++i) {
-        const Scaled<Format::scale32> term{faded(gain.value, left - i, gain.fade_frames)};
-        add_mapped<Format>(wide + i * shape.sums, lane + i * shape.channels * Format::bytes, 1, shape, term);
+    if (gain.length != 0) {
+        for (std::size_t i = 0; i < frames; ++i) {
+            const Scaled<Format::scale32> term{gain_on(gain, i)};
+            add_mapped<Format>(wide + i * shape.sums, lane + i * shape.channels * Format::bytes, 1, shape, term);
+        }
+    } else if (gain.from == abi::unity_gain) {
+        add<Format>(wide, lane, frames, shape, Unity<Format::scale32>{});
+    } else if (gain.from != 0) {
+        add<Format>(wide, lane, frames, shape, Scaled<Format::scale32>{gain.from});
     }
 }
 
@@ -355,7 +327,7 @@ void accumulate_narrow(std::int32_t* narrow, const std::byte* lane, std::size_t 
 }
 
 void accumulate_wide(std::int64_t* wide, const std::byte* lane, std::size_t frames, const LaneShape& shape,
-                     const Gain& gain) noexcept
+                     const GainLine& gain) noexcept
 {
     switch (shape.format) {
     case abi::format_u8:

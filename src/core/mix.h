@@ -18,6 +18,7 @@
 
 #pragma once
 
+#include "core/gain.h"
 #include "ringmix/abi.h"
 
 #include <cstddef>
@@ -44,21 +45,10 @@ constexpr bool narrow_format(std::uint32_t format) noexcept
 void accumulate_narrow(std::int32_t* narrow, const std::byte* lane, std::size_t frames,
                        const LaneShape& shape) noexcept;
 
-// A fixed-point gain with an optional linear fade to silence:
-// gain(i) = value                                        before the fade
-//         = floor(value * (fade_left - i) / fade_frames) while it lasts
-//         = 0                                            after it
-// where i counts frames from the first frame accumulated and fade_left is the distance from that
-// frame to the end of the fade (<= 0: silence; > fade_frames: not begun yet).
-struct Gain {
-    std::uint32_t value = abi::unity_gain;
-    std::uint64_t fade_frames = 0; // 0: no fade
-    std::int64_t fade_left = 0;
-};
-
-// wide[i * sums + d] += sample32(i, map[d]) * gain(i).
+// wide[i * sums + d] += sample32(i, map[d]) * gain of frame i, where frame 0 is at gain.position of
+// the line (gain.h) and frames behind its length have gain.to.
 void accumulate_wide(std::int64_t* wide, const std::byte* lane, std::size_t frames, const LaneShape& shape,
-                     const Gain& gain) noexcept;
+                     const GainLine& gain) noexcept;
 
 // Writes `samples` samples in device format `format` to `out` (any alignment; only ever written,
 // never read). `wide` may be null: nothing wide was summed.

@@ -13,8 +13,6 @@ namespace {
 constexpr auto relaxed = std::memory_order_relaxed;
 constexpr auto acquire = std::memory_order_acquire;
 
-constexpr std::uint32_t max_gain = 4 * abi::unity_gain; // +12 dB; keeps the wide sum from overflowing
-
 constexpr std::uint32_t slots_ahead = 6;
 
 struct Batch {
@@ -59,22 +57,51 @@ struct Lane {
     std::uint64_t offset;
     std::uint64_t frames;
     std::uint32_t frame_bytes;
-    std::uint32_t gain;
-    Kind kind;
+    std::uint32_t format;
+    std::uint32_t channels;
+    bool mapped;
     std::uint8_t slot;
 };
 
-// The cells of a lane from `cell` on, for the frames `span`. False: it did not fit.
-inline bool add_piece(const Lane& lane, std::uint64_t cell, Span span, std::uint32_t frames, Pieces& pieces) noexcept
+// False: it says nothing that could be read.
+bool read_lane(const BoardView& view, std::uint32_t index, Lane& lane) noexcept
+{
+    const abi::SlotConfig& config = view.board->slots[index].config;
+    lane.format = config.format.load(relaxed);
+    lane.channels = config.channels.load(relaxed);
+    lane.offset = config.lane_offset.load(relaxed);
+    lane.frames = config.lane_frames.load(relaxed);
+    lane.frame_bytes = sample_bytes(lane.format) * lane.channels;
+    lane.slot = static_cast<std::uint8_t>(index);
+    const std::uint64_t arena = view.geometry.arena_bytes; // at most 2^31
+    if (sample_bytes(lane.format) == 0 || lane.channels < 1 || lane.channels > abi::max_channels ||
+        lane.offset > arena || lane.frames < 1 || lane.frames > arena ||
+        lane.frames * lane.frame_bytes > arena - lane.offset)
+        return false;
+    lane.mapped = lane.channels != view.geometry.channels || !identity_map(config, lane.channels);
+    return true;
+}
+
+// The cells of a lane from `cell` on, for the frames `span`; `gain` at the span's first frame. False: it
+// did not fit.
+inline bool add_piece(const Lane& lane, std::uint64_t cell, Span span, const GainLine& gain, std::uint32_t frames,
+                      Pieces& pieces) noexcept
 {
     const std::size_t i = pieces.count;
     if (i == Pieces::most)
         return false;
+    const bool fading = gain.length != 0;
     pieces.span[i] = span;
     pieces.offset[i] = lane.offset + (cell - span.start) * lane.frame_bytes;
     pieces.frame_bytes[i] = lane.frame_bytes;
-    pieces.gain[i] = lane.gain;
-    pieces.kind[i] = lane.kind;
+    pieces.gain[i] = gain.from;
+    if (fading) {
+        pieces.gain_to[i] = gain.to;
+        pieces.line_frames[i] = static_cast<std::uint32_t>(gain.length);
+        pieces.line_start[i] = static_cast<std::int64_t>(span.start) - static_cast<std::int64_t>(gain.position);
+    }
+    pieces.kind[i] = Kind(lane.format, lane.channels, lane.mapped, fading || gain.from != abi::unity_gain, fading);
+    pieces.alike &= pieces.kind[i].plain() && pieces.kind[i] == pieces.kind[0];
     pieces.slot[i] = lane.slot;
     if (span.start != 0)
         pieces.cuts[pieces.cut_count++] = static_cast<std::uint16_t>(span.start);
@@ -84,41 +111,78 @@ inline bool add_piece(const Lane& lane, std::uint64_t cell, Span span, std::uint
     return true;
 }
 
+// The frames `part` of a lane, all on one line of gain. False: it did not fit.
+inline bool add_part(const Lane& lane, std::uint64_t phase, Span part, GainLine gain, const Batch& batch,
+                     Pieces& pieces) noexcept
+{
+    if (gain.length == 0 && gain.from == 0)
+        return true;
+    std::uint64_t cell = remainder(batch.from + part.start + phase, lane.frames);
+    while (cell + part.frames() > lane.frames) { // it wraps: once, unless the range is nonsense
+        const auto to_end = static_cast<std::uint32_t>(lane.frames - cell);
+        if (!add_piece(lane, cell, {part.start, part.start + to_end}, gain, batch.frames, pieces))
+            return false;
+        part.start += to_end;
+        gain.position += to_end;
+        cell = 0;
+    }
+    return add_piece(lane, cell, part, gain, batch.frames, pieces);
+}
+
+// The same with the slot's own gain over time.
+bool add_with_gains(const Lane& lane, std::uint64_t phase, Span part, const abi::Slot& slot, const Batch& batch,
+                    Pieces& pieces) noexcept
+{
+    const std::uint64_t word = slot.config.gain.load(acquire);
+    if ((word & abi::gain_flat) != 0) {
+        const std::uint32_t gain = std::min(static_cast<std::uint32_t>(word), max_gain);
+        return add_part(lane, phase, part, {gain, gain}, batch, pieces);
+    }
+    const GainCurve curve = read_gains(slot);
+    while (part.start < part.end) {
+        const GainLine line = curve.line_at(batch.from + part.start);
+        Span on_line = part; // the line goes on for at least one frame
+        if (line.end - batch.from < part.end)
+            on_line.end = static_cast<std::uint32_t>(line.end - batch.from);
+        if (!add_part(lane, phase, on_line, line, batch, pieces))
+            return false;
+        part.start = on_line.end;
+    }
+    return true;
+}
+
+// The end of the stream before: with the slot's gain first, then fading out.
+bool add_tail(const Lane& lane, Span part, const abi::Slot& slot, const Batch& batch, Pieces& pieces) noexcept
+{
+    const std::uint64_t phase = slot.tail.phase.load(relaxed) & ~abi::tail_flag;
+    const std::uint64_t fade = std::min(slot.tail.fade_frames.load(relaxed), max_extent_frames);
+    const std::uint64_t end = unpack(slot.tail.range.load(acquire), batch.from).end;
+    const std::uint64_t cut = end - std::min(fade, end);
+    Span steady = part;
+    if (cut < batch.from + part.end)
+        steady.end = cut > batch.from + part.start ? static_cast<std::uint32_t>(cut - batch.from) : part.start;
+    if (steady.start < steady.end && !add_with_gains(lane, phase, steady, slot, batch, pieces))
+        return false;
+    part.start = steady.end;
+    const auto gain = static_cast<std::uint32_t>(std::min<std::uint64_t>(slot.tail.gain.load(relaxed), max_gain));
+    return part.start >= part.end ||
+           add_part(lane, phase, part, {gain, 0, fade, batch.from + part.start - cut}, batch, pieces);
+}
+
 // False: it did not fit.
 inline bool add_slot(const BoardView& view, std::uint32_t index, const Batch& batch, Pieces& pieces) noexcept
 {
     const abi::Slot& slot = view.board->slots[index];
-    Span part;
-    if (!part_of(slot.stream.range.load(acquire), batch, part))
-        return true;
-    const abi::SlotConfig& config = slot.config;
-    const std::uint32_t format = config.format.load(relaxed);
-    const std::uint32_t channels = config.channels.load(relaxed);
+    Span part{}, tail{};
+    const bool in_stream = part_of(slot.stream.range.load(acquire), batch, part);
+    const std::uint64_t phase = slot.stream.phase.load(acquire);
+    const bool in_tail = (phase & abi::tail_flag) != 0 && part_of(slot.tail.range.load(acquire), batch, tail);
     Lane lane;
-    lane.offset = config.lane_offset.load(relaxed);
-    lane.frames = config.lane_frames.load(relaxed);
-    lane.frame_bytes = sample_bytes(format) * channels;
-    const std::uint64_t arena = view.geometry.arena_bytes; // at most 2^31
-    if (sample_bytes(format) == 0 || channels < 1 || channels > abi::max_channels || lane.offset > arena ||
-        lane.frames < 1 || lane.frames > arena || lane.frames * lane.frame_bytes > arena - lane.offset)
+    if ((!in_stream && !in_tail) || !read_lane(view, index, lane))
         return true;
-
-    lane.gain = std::min(config.gain.load(relaxed), max_gain);
-    if (lane.gain == 0)
-        return true;
-    lane.kind = Kind(format, channels, channels != view.geometry.channels || !identity_map(config, channels),
-                     lane.gain != abi::unity_gain, config.fade_frames.load(relaxed) != 0);
-    lane.slot = static_cast<std::uint8_t>(index);
-    pieces.alike &= lane.kind.plain() && (pieces.count == 0 || lane.kind == pieces.kind[0]);
-    std::uint64_t cell = remainder(batch.from + part.start - slot.stream.origin.load(relaxed), lane.frames);
-    while (cell + part.frames() > lane.frames) { // it wraps: once, unless the range is nonsense
-        const auto to_end = static_cast<std::uint32_t>(lane.frames - cell);
-        if (!add_piece(lane, cell, {part.start, part.start + to_end}, batch.frames, pieces))
-            return false;
-        part.start += to_end;
-        cell = 0;
-    }
-    return add_piece(lane, cell, part, batch.frames, pieces);
+    if (in_stream && !add_with_gains(lane, phase & ~abi::tail_flag, part, slot, batch, pieces))
+        return false;
+    return !in_tail || add_tail(lane, tail, slot, batch, pieces);
 }
 
 } // namespace
@@ -131,9 +195,11 @@ bool gather(const BoardView& view, std::uint64_t from, std::uint32_t frames, Pie
     const Batch batch{from, frames};
     for (std::uint64_t active = view.board->engine.active.load(acquire); active != 0; active &= active - 1) {
         const auto slot = static_cast<std::uint32_t>(std::countr_zero(active));
-        // Each has three cache lines, of which others write one.
-        for (std::size_t line = 0; line < sizeof(abi::Slot); line += 64)
-            __builtin_prefetch(reinterpret_cast<const std::byte*>(view.board->slots + slot + slots_ahead) + line);
+        // What is usually needed of each: its stream and its configuration.
+        const auto* ahead = reinterpret_cast<const std::byte*>(view.board->slots + slot + slots_ahead);
+        __builtin_prefetch(ahead + offsetof(abi::Slot, stream));
+        __builtin_prefetch(ahead + offsetof(abi::Slot, config));
+        __builtin_prefetch(ahead + offsetof(abi::Slot, config) + 64);
         if (!add_slot(view, slot, batch, pieces))
             return false;
     }

@@ -8,6 +8,7 @@
 
 #pragma once
 
+#include "core/gain.h"
 #include "core/kernels.h"
 #include "core/validate.h"
 
@@ -45,10 +46,11 @@ struct Span {
     friend constexpr bool operator==(Span, Span) noexcept = default;
 };
 
-// A piece is some neighbouring cells of a lane. The list is one array per field: it is written and read in
-// the order of its fields far more often than piece by piece.
+// A piece is some neighbouring cells of a lane, with a gain that is constant or changes in one straight line. The list
+// is one array per field: it is written and read in the order of its fields far more often than piece by piece.
 struct Pieces {
-    static constexpr std::size_t most = 2 * abi::max_slots; // a lane may wrap once
+    // The stream and the tail of each slot; some of them in several pieces, where a lane wraps or a gain turns.
+    static constexpr std::size_t most = 3 * abi::max_slots;
 
     std::size_t count;
     bool alike;            // all are of one plain kind
@@ -56,7 +58,10 @@ struct Pieces {
     Span span[most];
     std::uint64_t offset[most]; // bytes into the arena to what would be the cell of the batch's first frame; wraps
     std::uint32_t frame_bytes[most];
-    std::uint32_t gain[most]; // clamped
+    std::uint32_t gain[most];        // clamped; if fading at the beginning of its line, and
+    std::uint32_t gain_to[most];     // ... the gain to which that leads,
+    std::uint32_t line_frames[most]; // ... its length,
+    std::int64_t line_start[most];   // ... and where it begins, in frames of the batch
     Kind kind[most];
     std::uint8_t slot[most];
     std::uint16_t cuts[2 * most];
@@ -66,6 +71,13 @@ struct Pieces {
         return {view.arena + (offset[piece] + std::uint64_t{frame} * frame_bytes[piece]), gain[piece]};
     }
 };
+
+// The gain line of a fading piece, from frame `frame` of the batch on.
+inline GainLine line_of(const Pieces& pieces, std::size_t piece, std::uint32_t frame) noexcept
+{
+    return {pieces.gain[piece], pieces.gain_to[piece], pieces.line_frames[piece],
+            static_cast<std::uint64_t>(frame - pieces.line_start[piece])};
+}
 
 // What the active slots have in the batch of `frames` frames from `from` on. False: it did not fit,
 // which happens only to nonsense (ranges longer than their tiny lanes); one frame always fits.

@@ -62,9 +62,8 @@ Map map_of(const abi::SlotConfig& config, std::size_t channels) noexcept
 // The sums of a chunk of the batch, and what is summed before it is mapped to the device's channels.
 class Sums {
 public:
-    // The batch begins with frame `from`.
-    Sums(const BoardView& view, std::uint64_t from, Span chunk) noexcept
-        : view_(view), from_(from), chunk_(chunk), channels_(view.geometry.channels),
+    Sums(const BoardView& view, Span chunk) noexcept
+        : view_(view), chunk_(chunk), channels_(view.geometry.channels),
           samples_(std::size_t{chunk.frames()} * channels_)
     {
         std::memset(narrow_, 0, samples_ * sizeof narrow_[0]);
@@ -72,7 +71,8 @@ public:
 
     // Lanes of a kind, all with the map of `config`, over a part of the chunk.
     void add(Kind kind, const abi::SlotConfig& config, const Source* lanes, std::size_t count, Span part) noexcept;
-    void add_fading(Kind kind, const abi::SlotConfig& config, const Source& lane, Span part) noexcept;
+    void add_fading(Kind kind, const abi::SlotConfig& config, const std::byte* cells, const GainLine& gain,
+                    Span part) noexcept;
 
     void finalize(std::byte* out) const noexcept
     {
@@ -91,7 +91,6 @@ private:
                 std::uint32_t frames) const noexcept;
 
     const BoardView& view_;
-    std::uint64_t from_;
     Span chunk_;
     std::size_t channels_;
     std::size_t samples_;
@@ -147,17 +146,13 @@ void Sums::add(Kind kind, const abi::SlotConfig& config, const Source* lanes, st
         spread(wide_ + at, wide_sums, kind.channels(), map, part.frames());
 }
 
-void Sums::add_fading(Kind kind, const abi::SlotConfig& config, const Source& lane, Span part) noexcept
+void Sums::add_fading(Kind kind, const abi::SlotConfig& config, const std::byte* cells, const GainLine& gain,
+                      Span part) noexcept
 {
     use_wide();
-    Gain gain{lane.gain, config.fade_frames.load(relaxed), 0};
-    if (gain.fade_frames != 0)
-        gain.fade_left =
-            static_cast<std::int64_t>(config.fade_start.load(relaxed) + gain.fade_frames - (from_ + part.start));
     const Map map = map_of(config, channels_);
     const LaneShape shape{kind.format(), kind.channels(), static_cast<std::uint32_t>(channels_), map.channel};
-    std::int64_t* sums = wide_ + std::size_t{part.start - chunk_.start} * channels_;
-    accumulate_wide(sums, lane.cells, part.frames(), shape, gain);
+    accumulate_wide(wide_ + std::size_t{part.start - chunk_.start} * channels_, cells, part.frames(), shape, gain);
 }
 
 bool same_map(const abi::SlotConfig& a, const abi::SlotConfig& b, std::uint32_t channels) noexcept
@@ -169,9 +164,9 @@ bool same_map(const abi::SlotConfig& a, const abi::SlotConfig& b, std::uint32_t 
 }
 
 // Sums the frames of `chunk`, and stores them.
-void mix_chunk(const BoardView& view, std::uint64_t from, Span chunk, const Pieces& pieces, std::byte* out) noexcept
+void mix_chunk(const BoardView& view, Span chunk, const Pieces& pieces, std::byte* out) noexcept
 {
-    Sums sums(view, from, chunk);
+    Sums sums(view, chunk);
     bool done[Pieces::most] = {};
     for (std::size_t i = 0; i < pieces.count; ++i) {
         const Kind kind = pieces.kind[i];
@@ -180,7 +175,8 @@ void mix_chunk(const BoardView& view, std::uint64_t from, Span chunk, const Piec
             continue;
         const abi::SlotConfig& config = view.board->slots[pieces.slot[i]].config;
         if (kind.fading()) {
-            sums.add_fading(kind, config, pieces.source(view, i, part.start), part);
+            sums.add_fading(kind, config, pieces.source(view, i, part.start).cells, line_of(pieces, i, part.start),
+                            part);
             continue;
         }
         Source lanes[abi::max_slots];
@@ -202,15 +198,14 @@ bool mix_span(const BoardView& view, Span span, const Pieces& pieces, std::byte*
 {
     Source lanes[Pieces::most];
     std::size_t count = 0;
-    for (std::size_t i = 0; i < pieces.count; ++i) {
+    for (std::size_t i = 0; i < pieces.count && count < abi::max_slots; ++i) {
         lanes[count] = pieces.source(view, i, span.start);
         count += pieces.span[i].start <= span.start && pieces.span[i].end >= span.end ? 1 : 0;
     }
     return mix_directly(view.geometry, out, pieces.kind[0], lanes, count, span.frames());
 }
 
-void mix_pieces(const BoardView& view, std::uint64_t from, std::uint32_t frames, const Pieces& pieces,
-                std::byte* out) noexcept
+void mix_pieces(const BoardView& view, std::uint32_t frames, const Pieces& pieces, std::byte* out) noexcept
 {
     std::uint32_t channels = view.geometry.channels;
     for (std::size_t i = 0; i < pieces.count; ++i)
@@ -227,7 +222,7 @@ void mix_pieces(const BoardView& view, std::uint64_t from, std::uint32_t frames,
         else if (pieces.alike && mix_span(view, span, pieces, at))
             continue;
         span.end = std::min(span.end, span.start + most);
-        mix_chunk(view, from, span, pieces, at);
+        mix_chunk(view, span, pieces, at);
     }
 }
 
@@ -245,7 +240,7 @@ void recombine(const BoardView& view, std::uint64_t from, std::uint32_t frames) 
         std::uint32_t part = frames;
         while (!gather(view, from, part, pieces))
             part = (part + 1) / 2;
-        mix_pieces(view, from, part, pieces, out);
+        mix_pieces(view, part, pieces, out);
         from += part;
         frames -= part;
         out += std::size_t{part} * view.frame_bytes;

@@ -23,6 +23,13 @@ std::int64_t monotonic_ns() noexcept
     return std::int64_t{now.tv_sec} * ns_per_second + now.tv_nsec;
 }
 
+void sleep_ns(std::int64_t ns) noexcept
+{
+    timespec left{static_cast<time_t>(ns / 1'000'000'000), static_cast<long>(ns % 1'000'000'000)};
+    while (::clock_nanosleep(CLOCK_MONOTONIC, 0, &left, &left) == EINTR) {
+    }
+}
+
 Timer::Timer() : fd_(::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC))
 {
     if (!fd_)

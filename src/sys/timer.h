@@ -13,6 +13,9 @@ namespace ringmix::sys {
 // Nanoseconds of CLOCK_MONOTONIC. Wait-free, no system call where the vDSO has it.
 std::int64_t monotonic_ns() noexcept;
 
+// Sleeps for `ns`, signals notwithstanding. Set-up paths only.
+void sleep_ns(std::int64_t ns) noexcept;
+
 // A one-shot timer; its descriptor becomes readable at the set time and stays so until set again.
 class Timer {
 public:

@@ -106,12 +106,12 @@ private:
         abi::Slot& slot = view_.board->slots[i];
         slot.config.format.store(format);
         slot.config.channels.store(channels);
-        slot.config.gain.store(abi::unity_gain);
+        slot.config.gain.store(abi::gain_flat | abi::unity_gain);
         slot.config.lane_offset.store(i * lane_bytes(format));
         slot.config.lane_frames.store(ring_frames);
         slot.config.map[0].store(0x0100);
         // Streams start when they like: the same frame lies elsewhere in each lane.
-        slot.stream.origin.store(std::uint64_t{i} * 7919 % ring_frames);
+        slot.stream.phase.store(std::uint64_t{i} * 7919 % ring_frames);
         fill_with_noise(view_.arena + i * lane_bytes(format), format, std::size_t{ring_frames} * channels, i + 1);
     }
 
@@ -134,8 +134,7 @@ public:
     void write(const std::byte* samples, std::uint64_t from, std::uint32_t frames, std::uint64_t end) noexcept
     {
         std::byte* lane = view_->arena + slot_->config.lane_offset.load(std::memory_order_relaxed);
-        const std::uint64_t cell =
-            (from + ring_frames - slot_->stream.origin.load(std::memory_order_relaxed)) % ring_frames;
+        const std::uint64_t cell = (from + slot_->stream.phase.load(std::memory_order_relaxed)) % ring_frames;
         const std::uint64_t first = std::min<std::uint64_t>(frames, ring_frames - cell);
         std::memcpy(lane + cell * frame_bytes_, samples, first * frame_bytes_);
         std::memcpy(lane, samples + first * frame_bytes_, (frames - first) * frame_bytes_);

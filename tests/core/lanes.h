@@ -20,7 +20,7 @@ struct Lane {
     std::uint32_t channels = 2;
     std::uint64_t offset = 0; // bytes into the arena
     std::uint64_t frames = 0;
-    std::uint64_t origin = 0;
+    std::uint64_t phase = 0;
     core::Extent range{};
     std::uint32_t gain = abi::unity_gain;
     std::uint64_t fade_start = 0;
@@ -34,18 +34,22 @@ inline void install(const FakeBoard& board, std::uint32_t index, const Lane& lan
     abi::Slot& slot = board.slot(index);
     slot.config.format.store(lane.format);
     slot.config.channels.store(lane.channels);
-    slot.config.gain.store(lane.gain);
     slot.config.lane_offset.store(lane.offset);
     slot.config.lane_frames.store(lane.frames);
-    slot.config.fade_start.store(lane.fade_start);
-    slot.config.fade_frames.store(lane.fade_frames);
+    // All in the first table: a constant gain, or one that falls to nothing.
+    const std::uint64_t fade_end = lane.fade_start + lane.fade_frames;
+    for (std::uint32_t i = 0; i < abi::gain_points; ++i) {
+        slot.gains[0].frames[i].store(i == 0 ? lane.fade_start : fade_end);
+        slot.gains[0].gains[i].store(i == 0 ? lane.gain : 0);
+    }
+    slot.config.gain.store(lane.fade_frames != 0 ? 0 : abi::gain_flat | lane.gain);
     for (std::uint32_t word = 0; word < abi::max_channels / 8; ++word) {
         std::uint64_t bytes = 0;
         for (std::uint32_t i = 8; i-- > 0;)
             bytes = bytes << 8 | lane.map[word * 8 + i];
         slot.config.map[word].store(bytes);
     }
-    slot.stream.origin.store(lane.origin);
+    slot.stream.phase.store(lane.phase);
     slot.stream.range.store(core::pack(lane.range));
     board.board().engine.active.fetch_or(std::uint64_t{1} << index);
 }
@@ -99,7 +103,7 @@ inline std::int64_t contribution(const FakeBoard& board, const Lane& lane, std::
 {
     if (frame < lane.range.start || frame >= lane.range.end || lane.map[channel] >= lane.channels)
         return 0;
-    const std::uint64_t cell = (frame - lane.origin) % lane.frames;
+    const std::uint64_t cell = (frame + lane.phase) % lane.frames;
     const std::uint32_t bytes = core::sample_bytes(lane.format);
     const std::byte* at = board.arena() + lane.offset + (cell * lane.channels + lane.map[channel]) * bytes;
     return sample32(at, lane.format) * gain_at(lane, frame);
@@ -155,7 +159,7 @@ inline Lane random_lane(Dice& dice, const FakeBoard& board, std::uint32_t index,
     const std::uint32_t frame_bytes = core::sample_bytes(lane.format) * lane.channels;
     lane.frames = dice.between(1, static_cast<std::uint32_t>(room / frame_bytes));
     lane.offset = index * room + dice.below(room - lane.frames * frame_bytes + 1);
-    lane.origin = near - dice.below(5000); // may be before frame 0: the words wrap
+    lane.phase = dice.below(5000);
     lane.range.start = near + dice.below(300) - std::min<std::uint64_t>(near, dice.below(300));
     lane.range.end = lane.range.start + dice.below(dice.once_in(3) ? 3000 : 300);
     if (dice.once_in(2))

@@ -81,12 +81,11 @@ Exact reference_sample(std::uint32_t format, const std::byte* at)
     }
 }
 
-Exact reference_gain(const Gain& gain, std::size_t frame)
+Exact reference_gain(const GainLine& line, std::size_t frame)
 {
-    const Exact left = Exact{gain.fade_left} - static_cast<Exact>(frame);
-    if (gain.fade_frames == 0 || left > Exact{gain.fade_frames})
-        return gain.value;
-    return left <= 0 ? Exact{0} : Exact{gain.value} * left / Exact{gain.fade_frames};
+    const Exact position = std::min(Exact{line.position} + static_cast<Exact>(frame), Exact{line.length});
+    const Exact left = Exact{line.length} - position;
+    return line.length == 0 ? Exact{line.from} : (line.from * left + line.to * position) / Exact{line.length};
 }
 
 std::int64_t reference_device(std::uint32_t format, Exact total)
@@ -102,7 +101,7 @@ struct Lane {
     std::uint32_t format = 0;
     std::uint32_t channels = 1;
     std::vector<std::uint8_t> map{0};
-    Gain gain;
+    GainLine gain;
     bool narrow = false;
     const std::byte* data() const { return memory.data() + offset; }
     LaneShape shape() const { return {format, channels, static_cast<std::uint32_t>(map.size()), map.data()}; }
@@ -224,15 +223,15 @@ public:
         return map;
     }
 
-    Gain gain(std::size_t frames)
+    GainLine gain(std::size_t frames)
     {
         const std::uint32_t values[] = {abi::unity_gain, 0, 1, loudest, static_cast<std::uint32_t>(below(loudest))};
-        Gain gain{values[below(std::size(values))], 0, 0};
+        GainLine gain{values[below(std::size(values))], values[below(std::size(values))]};
         if (one_in(2)) {
-            const std::uint64_t lengths[] = {1 + below(2 * frames + 2), bits() >> below(64) | 1, 1ull << below(64)};
-            gain.fade_frames = lengths[below(3)];
-            const std::uint64_t lefts[] = {below(3 * frames + 3) - frames, bits(), gain.fade_frames >> below(3)};
-            gain.fade_left = static_cast<std::int64_t>(lefts[below(3)]);
+            const std::uint64_t lengths[] = {1 + below(2 * frames + 2), 1 + below(1u << 31), 1ull << below(32)};
+            gain.length = lengths[below(3)];
+            const std::uint64_t positions[] = {0, below(gain.length), gain.length >> below(3)};
+            gain.position = positions[below(3)];
         }
         return gain;
     }
@@ -248,7 +247,7 @@ public:
         fill(lane);
         if (one_in(2))
             lane.gain = gain(frames);
-        const bool plain = lane.gain.value == abi::unity_gain && lane.gain.fade_frames == 0;
+        const bool plain = lane.gain.from == abi::unity_gain && lane.gain.length == 0;
         lane.narrow = plain && narrow_format(lane.format) && !one_in(8); // the wide sum takes everything
         return lane;
     }
@@ -279,7 +278,7 @@ bool transparent(std::uint32_t format, const Bytes& in)
     std::vector<std::int32_t> narrow(samples);
     std::vector<std::int64_t> wide(samples);
     Bytes out(in.size());
-    accumulate_wide(wide.data(), in.data(), samples, shape, Gain{});
+    accumulate_wide(wide.data(), in.data(), samples, shape, GainLine{});
     finalize(out.data(), format, narrow.data(), wide.data(), samples);
     if (in != out || !narrow_format(format))
         return in == out;
@@ -341,7 +340,7 @@ TEST_CASE("mix: one client alone is bit-transparent")
 TEST_CASE("mix: 64 lanes of full scale at +12 dB do not overflow")
 {
     for (Lane lane : {constant_lane({0, 0, 0, 0x80}), constant_lane({0xff, 0xff, 0xff, 0x7f})}) {
-        lane.gain.value = loudest;
+        lane.gain.from = loudest;
         Mixer mixer(9, 1);
         for (int i = 0; i < 64; ++i) {
             mixer.add(lane);
@@ -384,7 +383,7 @@ TEST_CASE("mix: an unknown format adds nothing and writes nothing")
         std::vector<std::int32_t> narrow(5);
         std::vector<std::int64_t> wide(5);
         accumulate_narrow(narrow.data(), lane.data(), 5, shape);
-        accumulate_wide(wide.data(), lane.data(), 5, shape, Gain{});
+        accumulate_wide(wide.data(), lane.data(), 5, shape, GainLine{});
         CHECK(narrow == std::vector<std::int32_t>(5));
         CHECK(wide == std::vector<std::int64_t>(5));
     }

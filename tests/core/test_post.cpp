@@ -218,7 +218,7 @@ TEST_CASE("post: audio can be taken back and put elsewhere")
     lane.frames = 300;
     lane.format = abi::format_s16;
     lane.channels = 1;
-    lane.origin = 5000;
+    lane.phase = 100; // frame 5000 in cell 0
     lane.range = {5000, 5300};
     test::install(scene.board, 0, lane);
     Poster poster(scene.board.view(), scene.board.slot(0).stream.posting, scene.board.playhead());
@@ -233,7 +233,7 @@ TEST_CASE("post: audio can be taken back and put elsewhere")
     lane.range = {};
     scene.board.slot(0).stream.range.store(0);
     poster.post({5000, 5100});
-    lane.origin = 5177;
+    lane.phase = 223;
     lane.range = {5177, 5400};
     test::install(scene.board, 0, lane);
     poster.post(lane.range);

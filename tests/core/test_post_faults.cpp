@@ -29,7 +29,7 @@ struct Duet {
         for (std::uint32_t i = 0; i < 2; ++i) {
             lanes[i].offset = 20000 * i;
             lanes[i].frames = 4 * ring_frames - 77;
-            lanes[i].origin = start;
+            lanes[i].phase = lanes[i].frames - start % lanes[i].frames;
             lanes[i].range = {start, start + 40 * ring_frames};
             test::install(board, i, lanes[i]);
         }
@@ -251,7 +251,7 @@ TEST_CASE("post faults: no contents of the shared words lead out of the buffers"
             lane.channels = dice.between(0, 33);
             lane.offset = dice.below(9000);
             lane.frames = dice.below(dice.once_in(2) ? 40 : 3000);
-            lane.origin = dice.skewed();
+            lane.phase = dice.skewed();
             const std::uint64_t start = dice.below(1000);
             lane.range = {start, start + dice.below(1000)};
             lane.gain = static_cast<std::uint32_t>(dice.skewed());

@@ -126,8 +126,9 @@ private:
             return false;
         slot_.stream.range.store(0, std::memory_order_release);
         std::atomic_thread_fence(std::memory_order_seq_cst);
-        slot_.stream.origin.store(now - dice_.below(1000), std::memory_order_relaxed);
-        slot_.config.gain.store(dice_.once_in(2) ? abi::unity_gain : dice_.below(2 * abi::unity_gain));
+        slot_.stream.phase.store(dice_.below(1000), std::memory_order_relaxed);
+        slot_.config.gain.store(abi::gain_flat |
+                                (dice_.once_in(2) ? abi::unity_gain : dice_.below(2 * abi::unity_gain)));
         start_ = end_ = now + 2 * margin;
         playing_ = true;
         return write(now);
@@ -169,9 +170,9 @@ private:
         const Extent fresh{end_, end_ + count};
         if (busy.load() == everything)
             busy.store(pack(fresh));
-        const std::uint64_t origin = slot_.stream.origin.load(std::memory_order_relaxed);
+        const std::uint64_t phase = slot_.stream.phase.load(std::memory_order_relaxed);
         for (std::uint64_t f = fresh.start; f < fresh.end; ++f)
-            test::fill_randomly(dice_, board_.arena() + lane_.offset + (f - origin) % lane_.frames * frame_bytes_,
+            test::fill_randomly(dice_, board_.arena() + lane_.offset + (f + phase) % lane_.frames * frame_bytes_,
                                 frame_bytes_);
         end_ = fresh.end;
         publish_range();
@@ -263,8 +264,8 @@ private:
             lane.channels = slot.config.channels.load();
             lane.offset = slot.config.lane_offset.load();
             lane.frames = slot.config.lane_frames.load();
-            lane.gain = slot.config.gain.load();
-            lane.origin = slot.stream.origin.load();
+            lane.gain = static_cast<std::uint32_t>(slot.config.gain.load());
+            lane.phase = slot.stream.phase.load();
             lanes_.push_back(lane);
         }
     }

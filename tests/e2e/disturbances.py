@@ -15,7 +15,7 @@ from audio import read_wav
 from harness import Player, Server, Skip, require, scenario, wait_until
 from playing import check_recording, start_scattered
 from reference import load_events
-from wire import (ADOPT, ASK_CLIENTS, ASK_STATUS, CONFIGURE, HEADER, PLAYER, RELEASE, STATUS, TOOL, Wire, configure, hello,
+from wire import (ADOPT, ASK_CLIENTS, ASK_STATUS, CONFIGURE, PLAYER, RELEASE, STATUS, TOOL, Wire, configure, hello,
                   message)
 
 
@@ -212,7 +212,8 @@ def flood(context):
 def bad_manners(context):
     """Nonsense on the socket is answered by an Error and a closed connection; others play on, exactly."""
     with Server(context, "--log-level", "error") as server:
-        players = start_scattered(context, [context.shop.noise(48000 * (2 if context.quick else 6), number) for number in range(2)], 0.1)
+        frames = 48000 * (2 if context.quick else 6)
+        players = start_scattered(context, [context.shop.noise(frames, number) for number in range(2)], 0.1)
         count = send_bad_packets(context)
         flood(context)
         with Wire(context.socket) as sender:  # descriptors that nobody asked for

@@ -80,7 +80,7 @@ def check_server(instance, players):
     for number in range(3):
         require(links.get(number) == "/dev/null", f"descriptor {number} of the server is {links.get(number)}")
     strange = {number: target for number, target in links.items()
-               if "marker" in target or target.startswith("pipe:") or "aplay" in target or target.endswith((".wav", ".log"))}
+               if "marker" in target or target.startswith("pipe:") or target.endswith((".wav", ".log"))}
     require(not strange, f"the server has inherited descriptors: {strange}")
     zombies = [entry for entry in processes() if entry[3] == "Z" and entry[1] in [player.pid for player in players]]
     require(not zombies, f"players have zombie children: {zombies}")
@@ -145,9 +145,11 @@ def autostart_race(context):
     """Servers that end as soon as they are alone, while the next players come: each of them finds one."""
     instance = f"race-{os.getpid()}-{context.random.randrange(10**6)}"
     program = context.folder / "server"
-    program.write_text(f'#!/bin/sh\necho $$ >> {context.folder}/servers\nexec {context.server_program} "$@" --idle 0.3\n')
+    program.write_text(f'#!/bin/sh\necho $$ >> {context.folder}/servers\n'
+                       f'exec {context.server_program} "$@" --idle 0.3\n')
     program.chmod(0o755)
-    config = context.asoundrc(f'pcm.auto {{ type ringmix instance "{instance}" socket "{context.socket}" slave virtual }}')
+    config = context.asoundrc(f'pcm.auto {{ type ringmix instance "{instance}" socket "{context.socket}" '
+                              'slave virtual }')
     env = context.environment(RINGMIX_SERVER=program, RINGMIX_SOCKET=None, ALSA_CONFIG_PATH=config)
     players = []
     try:

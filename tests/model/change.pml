@@ -28,7 +28,7 @@ proctype changer(byte me)
     ::
         store(TO_RANGE, 0);
 #ifndef NO_UNMIXING
-        post(0, 2, 0);
+        post_two(0, 0);
         gone = 1;
 #endif
         store(TO_CELL, 1);
@@ -38,7 +38,7 @@ proctype changer(byte me)
         store(TO_CELL, 1);
         store(TO_CELL + 1, 1)
     fi;
-    post(0, 2, 2);
+    post_two(0, 2);
     atomic { gone = 1; arrived = 1 }
 }
 
@@ -46,7 +46,7 @@ proctype poster(byte me)
 {
     poster_variables
     store(TO_RANGE, 2);
-    post(0, 2, 2)
+    post_two(0, 2)
 }
 
 active proctype device()

@@ -42,7 +42,7 @@ bit retired;  /* and nothing of the dead one may be left */
 proctype mortal(byte me)
 {
     poster_variables
-    { store(TO_RANGE, 2); post(0, 2, 2) } unless { dead };
+    { store(TO_RANGE, 2); post_two(0, 2) } unless { dead };
     atomic {
         finished[me] = (retired -> 0 : finished[me]);
         sum = 0; from = 0; late = 0; changed = 0;
@@ -61,7 +61,7 @@ proctype poster(byte me)
 {
     poster_variables
     store(TO_RANGE, 2);
-    post(0, 2, 2);
+    post_two(0, 2);
     atomic { over = over | MINE }
 }
 
@@ -73,7 +73,7 @@ inline repair_word(p)
         last[p] = posting[p]
     };
     if
-    :: stuck -> post(WORD_FIRST(stuck), WORD_COUNT(stuck), 0); stuck = 0
+    :: stuck -> post_two(0, 0); stuck = 0
     :: else
     fi
 }
@@ -83,7 +83,7 @@ proctype repairer(byte me)
     poster_variables
     byte stuck, last[1];
     store(TO_RANGE, 2);
-    post(0, 2, 2);
+    post_two(0, 2);
     over = over | MINE;
 #ifndef NO_REPAIR
     do
@@ -104,11 +104,11 @@ proctype engine(byte me)
     atomic { dead -> finished[DEAD] = 0 };
     store(RETIRE_RANGE, 0);
 #ifdef MARK_LAST
-    post(0, 2, 0);
+    post_two(0, 0);
     store(RETIRE_POSTING, 0);
 #else
     store(RETIRE_POSTING, 0);
-    post(0, 2, 0);
+    post_two(0, 0);
 #endif
     atomic { repaired = 1; retired = 1 }
 }

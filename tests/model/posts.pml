@@ -21,11 +21,11 @@ proctype poster(byte me)
     poster_variables
     if
     :: store(TO_RANGE, 2); /* Stream::publish_range() */
-       post(0, 2, 2)
+       post_two(0, 2)
     :: store(TO_RANGE, 1);
-       post(0, 1, 1);
+       post(0, 1);
        store(TO_RANGE, 2);
-       post(1, 1, 2)
+       post(1, 2)
     fi
 }
 

@@ -174,8 +174,9 @@ end:
 #define gather_cells(first) skip
 #endif
 
-/* recombine(): the lanes are loaded one by one, then the blocks stored one by one. */
-inline recombine(first, count)
+/* recombine() of one block and of two: the lanes are loaded one by one, then the blocks are stored.
+ * With turns only one lane changes, so that loading them in one step is the same. */
+inline gather_lanes(first)
 {
     gather(0, first);
 #ifdef CHANGER
@@ -184,15 +185,21 @@ inline recombine(first, count)
 #if LANES > 2
     gather(1, first);
 #endif
-    atomic {
-        gather(LANES - 1, first);
-        store(TO_RING + PLACE(first), CONTENT(first, sum & 15));
-        if
-        :: count == 2 -> store(TO_RING + PLACE(first + 1), CONTENT(first + 1, sum >> 4))
-        :: else
-        fi;
-        sum = 0
-    }
+}
+
+inline store_one(first)
+{
+    gather(LANES - 1, first);
+    store(TO_RING + PLACE(first), CONTENT(first, sum & 15));
+    sum = 0
+}
+
+inline store_two(first)
+{
+    gather(LANES - 1, first);
+    store(TO_RING + PLACE(first), CONTENT(first, sum & 15));
+    store(TO_RING + PLACE(first + 1), CONTENT(first + 1, sum >> 4));
+    sum = 0
 }
 
 /* fetch_add(1, acq_rel) on a version. A locked instruction of x86 drains the buffer before it and is
@@ -214,6 +221,13 @@ inline bump(place)
 #endif
 }
 
+/* The fence behind the bumps. On x86 the bump was one. */
+#if defined(WEAK) && !defined(NO_BUMP_FENCE)
+#define BUMP_FENCE fence();
+#else
+#define BUMP_FENCE
+#endif
+
 /* Poster::moved(), one block of it: loads the version (behind a fence). */
 inline look(place)
 {
@@ -226,44 +240,19 @@ inline look(place)
     moved[place] = moved[place] & ~MINE
 }
 
-/* Poster::settle() */
-inline settle(count)
+/* Again, or the end of the batch. With turns only the late poster can be overtaken: that others, whom
+ * the device waits for, are not is asserted. */
+inline decide(first, count, done)
 {
-#if defined(TURNS) && !defined(LOOK_AFTERWARDS_ONLY)
-    atomic { next_turn(count); overtaken = 0 };
-#endif
-    do
-    ::
 #ifdef TURNS
-        if
-        :: late > 0 -> recombine((from + RING), late)
-        :: else
-        fi;
-        if
-        :: late < count -> recombine((from + late), (count - late))
-        :: else
-        fi;
-#else
-        recombine(from, count);
+    if
+    :: me == LATE -> next_turn(count)
+    :: else -> assert(published <= from)
+    fi;
 #endif
-        if
-        :: count == 2 -> atomic { look(PLACE(from)) }
-        :: else
-        fi;
-#ifdef TURNS
-        atomic { look(PLACE(from + count - 1)) };
-        atomic { next_turn(count); repeat_or_end() }
-#else
-        atomic { look(PLACE(from + count - 1)); repeat_or_end() }
-#endif
-    od
-}
-
-inline repeat_or_end()
-{
     if
     :: changed || overtaken -> changed = 0; overtaken = 0
-    :: else -> break
+    :: else -> finish(first, count, done); break
     fi
 }
 
@@ -280,16 +269,20 @@ inline next_turn(count)
         :: from + count - 1 < published -> from = from + RING
         :: else -> break
         od;
-        late = (published > from -> published - from : 0)
-#ifdef ON_AIM
-        ; ON_AIM
-#endif
+        late = (published > from -> published - from : 0);
+        ON_AIM
     :: else
     fi
 #else
     skip
 #endif
 }
+
+#ifndef LOOK_AFTERWARDS_ONLY
+#define look_first(count) atomic { next_turn(count); overtaken = 0 }
+#else
+#define look_first(count) skip
+#endif
 #endif
 
 /* posting_->store(). Left out for posters at whose word nobody looks in a configuration: that only
@@ -306,50 +299,99 @@ inline mark(word)
 #endif
 }
 
-/* Poster::post(), one batch. If `done` is not 0, all of the poster's blocks before it are finished when
- * `posting` is cleared. */
-inline post(first, count, done)
+/* What post() and settle() begin and end with, for batches of one block and of two. */
+inline begin(first, count)
 {
-    atomic {
-        from = first;
-        late = 0;
-        mark(WORD(first, count));
-#ifdef ON_START
-        ON_START;
+    from = first;
+    late = 0;
+    mark(WORD(first, count));
+#ifdef ON_BEGIN
+    ON_BEGIN;
 #endif
-        at_work[PLACE(first)] = at_work[PLACE(first)] | MINE;
-        if
-        :: count == 2 -> at_work[PLACE(first + 1)] = at_work[PLACE(first + 1)] | MINE
-        :: else
-        fi
-    };
-    bump(PLACE(first));
+    at_work[PLACE(first)] = at_work[PLACE(first)] | MINE;
     if
-    :: count == 2 -> bump(PLACE(first + 1))
+    :: count == 2 -> at_work[PLACE(first + 1)] = at_work[PLACE(first + 1)] | MINE
+    :: else
+    fi
+}
+
+inline finish(first, count, done)
+{
+    mark(0);
+    at_work[PLACE(first)] = at_work[PLACE(first)] & ~MINE;
+    moved[PLACE(first)] = moved[PLACE(first)] & ~MINE;
+    if
+    :: count == 2 ->
+        at_work[PLACE(first + 1)] = at_work[PLACE(first + 1)] & ~MINE;
+        moved[PLACE(first + 1)] = moved[PLACE(first + 1)] & ~MINE
     :: else
     fi;
-#if defined(WEAK) && !defined(NO_BUMP_FENCE)
-    fence(); /* on x86 the bump was one */
-#endif
-    settle(count);
-    atomic {
-        mark(0);
-        at_work[PLACE(first)] = at_work[PLACE(first)] & ~MINE;
-        moved[PLACE(first)] = moved[PLACE(first)] & ~MINE;
-        if
-        :: count == 2 ->
-            at_work[PLACE(first + 1)] = at_work[PLACE(first + 1)] & ~MINE;
-            moved[PLACE(first + 1)] = moved[PLACE(first + 1)] & ~MINE
-        :: else
-        fi;
-        if
-        :: done > 0 -> finished[me] = done
-        :: else
-        fi;
+    if
+    :: done > 0 -> finished[me] = done
+    :: else
+    fi;
 #ifdef ON_FINISH
-        ON_FINISH;
+    ON_FINISH(first, count);
 #endif
-        from = 0;
-        late = 0
-    }
+    from = 0;
+    late = 0
+}
+
+/* Poster::post(), one batch of one block. If `done` is not 0, all of the poster's blocks before it are
+ * finished when `posting` is cleared. */
+inline post(first, done)
+{
+    atomic { begin(first, 1) };
+    bump(PLACE(first));
+    BUMP_FENCE
+#ifdef TURNS
+    if
+    :: me == LATE -> look_first(1)
+    :: else
+    fi;
+    do /* Poster::settle() */
+    ::
+        atomic { gather_lanes(from); store_one(from) };
+        atomic { look(PLACE(first)) };
+        atomic { decide(first, 1, done) }
+    od
+#else
+    do /* Poster::settle() */
+    ::
+        gather_lanes(from);
+        atomic { store_one(from) };
+        atomic { look(PLACE(first)); decide(first, 1, done) }
+    od
+#endif
+}
+
+/* The same, a batch of two blocks. */
+inline post_two(first, done)
+{
+    atomic { begin(first, 2) };
+    bump(PLACE(first));
+    bump(PLACE(first + 1));
+    BUMP_FENCE
+#ifdef TURNS
+    look_first(2);
+    do
+    ::
+        if
+        :: atomic { late == 0 -> gather_lanes(from); store_two(from) }
+        :: atomic { late == 1 -> gather_lanes(from + RING); store_one((from + RING)) };
+           atomic { gather_lanes((from + 1)); store_one((from + 1)) }
+        fi;
+        atomic { look(PLACE(first)) };
+        atomic { look(PLACE(first + 1)) };
+        atomic { decide(first, 2, done) }
+    od
+#else
+    do
+    ::
+        gather_lanes(from);
+        atomic { store_two(from) };
+        atomic { look(PLACE(first)) };
+        atomic { look(PLACE(first + 1)); decide(first, 2, done) }
+    od
+#endif
 }

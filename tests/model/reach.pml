@@ -37,7 +37,10 @@ proctype writer(byte me)
         :: to <= posted -> break
         :: else
         fi;
-        post(posted, to - posted, 0);
+        if
+        :: to - posted == 2 -> post_two(posted, 0)
+        :: else -> post(posted, 0)
+        fi;
         posted = to;
         if
         :: to == 2 -> break
@@ -62,7 +65,10 @@ proctype dropper(byte me)
 #endif
     to = published + REACH;
 #endif
-    post(0, to, 0);
+    if
+    :: to == 2 -> post_two(0, 0)
+    :: else -> post(0, 0)
+    fi;
     atomic { gone = 1; to = 0 }
 }
 
@@ -74,7 +80,7 @@ proctype engine(byte me)
 #ifndef NO_ENGINE_FENCE
     fence();
 #endif
-    post(1, 1, 0); /* Engine::mix_within_reach() */
+    post(1, 0); /* Engine::mix_within_reach() */
     mixed = 1
 }
 

@@ -42,10 +42,17 @@ bit over;     /* the late one has nothing more to write */
 byte lost_at; /* `now` when it died */
 bit retired;
 
-#define ON_START if :: me == LATE -> since = now; aim = from; aim_late = 0 :: else fi
-#define ON_FINISH if :: me == LATE -> delayed = 0; since = 0; aim = 0; aim_late = 0 :: else fi
+#define ON_BEGIN if :: me == LATE -> since = now; aim = from; aim_late = 0 :: else fi
+#define ON_FINISH(first, count) if :: me == LATE -> finished_late(first, count); delayed = 0; since = 0; aim = 0; aim_late = 0 :: else fi
 #define ON_AIM if :: me == LATE -> aim = from; aim_late = late :: else fi
 #include "protocol.pml"
+
+/* The late one has finished a batch: what is not played yet has to be heard. */
+inline finished_late(first, count)
+{
+    want[first] = (first >= now -> MINE | want[first] : want[first]);
+    want[first + count - 1] = (first + count - 1 >= now -> MINE | want[first + count - 1] : want[first + count - 1])
+}
 
 /* Time. The device plays a block when everybody who found it ahead of the margin is finished with it,
  * and the engine is less than a cycle late: that is what margin and cycle are chosen for. It waits for
@@ -85,29 +92,14 @@ active proctype device()
     od
 }
 
-inline batch(first, count)
-{
-    post(first, count, 0);
-    atomic {
-        if
-        :: first >= now -> want[first] = want[first] | MINE
-        :: else
-        fi;
-        if
-        :: count == 2 && first + 1 >= now -> want[first + 1] = want[first + 1] | MINE
-        :: else
-        fi
-    }
-}
-
 proctype late_poster(byte me)
 {
     poster_variables
     {
         if
-        :: batch(0, 2)
-        :: batch(0, 1);
-           batch(1, 1)
+        :: post_two(0, 0)
+        :: post(0, 0);
+           post(1, 0)
         fi
     } unless { dead };
     atomic { over = 1; promise[me] = 0; sum = 0; changed = 0; overtaken = 0 }
@@ -140,7 +132,7 @@ proctype poster(byte me)
         };
         atomic { fence(); reachable = (end < published + REACH) }; /* Stream::post_reachable() */
         if
-        :: reachable -> post(end, 1, 0)
+        :: reachable -> post(end, 0)
         :: else
         fi;
         atomic { promise[me] = 0; want[end] = want[end] | MINE; end++; writes++; reachable = 0 }
@@ -181,7 +173,7 @@ inline repair_word()
 inline post_each()
 {
     do
-    :: first < end -> post(first, 1, 0); first++
+    :: first < end -> post(first, 0); first++
     :: else -> break
     od;
     atomic { first = 0; end = 0 }

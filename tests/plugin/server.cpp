@@ -139,10 +139,12 @@ std::vector<Recording::Stream> Server::events() const
         const std::string name = line.substr(name_at, line.find('"', name_at) - name_at);
         const auto first = static_cast<std::uint64_t>(number(line, "first_frame"));
         if (line.find("\"event\":\"start\"") != std::string::npos)
-            streams.push_back({name, first, -1});
+            streams.push_back({name, first, -1, 0});
         for (Recording::Stream& stream : streams)
-            if (line.find("\"event\":\"end\"") != std::string::npos && stream.name == name && stream.first == first)
-                stream.last = number(line, "last_frame");
+            if (line.find("\"event\":\"end\"") != std::string::npos && stream.name == name && stream.first == first) {
+                stream.fade = static_cast<std::uint64_t>(number(line, "fade_frames"));
+                stream.last = number(line, "last_frame") - static_cast<std::int64_t>(stream.fade);
+            }
     }
     return streams;
 }
@@ -186,11 +188,21 @@ Recording::Stream Recording::only(const std::string& name) const
     return *std::find_if(streams.begin(), streams.end(), is_it);
 }
 
+// Whether a stream fades out there: others are heard together with that.
+bool Recording::fading(std::uint64_t frame) const
+{
+    return std::any_of(streams.begin(), streams.end(), [&](const Stream& stream) {
+        const auto full = static_cast<std::uint64_t>(stream.last + 1);
+        return frame >= full && frame < full + stream.fade;
+    });
+}
+
 std::int64_t Recording::differs(std::uint64_t at, const Signal& signal, std::uint64_t from, std::uint64_t count) const
 {
     for (std::uint64_t i = 0; i < count; i++)
         for (unsigned c = 0; c < channels; c++)
-            if (at + i >= frames() || samples[(at + i) * channels + c] != signal.expected(from + i, c))
+            if (at + i >= frames() ||
+                (!fading(at + i) && samples[(at + i) * channels + c] != signal.expected(from + i, c)))
                 return static_cast<std::int64_t>(i);
     return -1;
 }
@@ -199,7 +211,7 @@ std::int64_t Recording::sounds(std::uint64_t at, std::uint64_t end) const
 {
     for (; at < end && at < frames(); at++)
         for (unsigned c = 0; c < channels; c++)
-            if (samples[at * channels + c] != 0)
+            if (!fading(at) && samples[at * channels + c] != 0)
                 return static_cast<std::int64_t>(at);
     return -1;
 }

@@ -61,7 +61,8 @@ struct Recording {
     struct Stream {
         std::string name;
         std::uint64_t first = 0;
-        std::int64_t last = -1; // -1: still plays
+        std::int64_t last = -1; // the last frame that is not fading; -1: still plays
+        std::uint64_t fade = 0; // frames behind it that fade out
     };
     unsigned channels = 0;
     std::vector<std::int32_t> samples;
@@ -73,6 +74,7 @@ struct Recording {
     // The first of `count` frames from device frame `at` on that is not `signal` from its frame `from` on;
     // -1 if all are. Stereo to stereo.
     std::int64_t differs(std::uint64_t at, const Signal& signal, std::uint64_t from, std::uint64_t count) const;
+    bool fading(std::uint64_t frame) const;
     // The first frame in at ... end - 1 that is not silent; -1 if all are.
     std::int64_t sounds(std::uint64_t at, std::uint64_t end) const;
 };

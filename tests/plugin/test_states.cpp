@@ -141,7 +141,7 @@ TEST_CASE("drop ends at once; what was played before it is exact")
     REQUIRE(snd_pcm_drop(pcm) == 0);
     CHECK(pcm.state() == SND_PCM_STATE_SETUP);
     const Recording recording = server.recording();
-    const auto [name, first, last] = recording.streams[0];
+    const auto [name, first, last, fade] = recording.streams[0];
     const std::uint64_t played = static_cast<std::uint64_t>(last) + 1 - first;
     CHECK(played >= 2400); // the delay also counted the time before the first frame
     CHECK(played < 24000);

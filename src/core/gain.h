@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// gain.h: a client's gain over time (abi::GainTable). Pure, noexcept, any thread.
+//
+// Whoever recombines a frame, and whenever, must find the same gain for it: a change begins at the
+// commit horizon, and the line that led up to there stays in the table until it has been played.
+
+#pragma once
+
+#include "ringmix/abi.h"
+
+#include <array>
+#include <cstdint>
+
+namespace ringmix::core {
+
+inline constexpr std::uint32_t max_gain = 4 * abi::unity_gain; // a little more than +12 dB
+
+// A straight piece of a gain curve: gain(f) = from + (to - from) * (position of f) / length, rounded
+// down. length 0: constant, `from`.
+struct GainLine {
+    std::uint32_t from = abi::unity_gain;
+    std::uint32_t to = abi::unity_gain;
+    std::uint64_t length = 0;
+    std::uint64_t position = 0;            // of the frame that was asked for
+    std::uint64_t end = ~std::uint64_t{0}; // frame at which it ends
+};
+
+struct GainCurve {
+    std::array<std::uint64_t, abi::gain_points> frames{};
+    std::array<std::uint32_t, abi::gain_points> gains{};
+
+    static GainCurve constant(std::uint32_t gain) noexcept;
+    bool flat() const noexcept;
+    GainLine line_at(std::uint64_t frame) const noexcept;
+    std::uint32_t at(std::uint64_t frame) const noexcept;
+};
+
+// `line`'s gain `offset` frames behind its position.
+std::uint32_t gain_on(const GainLine& line, std::uint64_t offset) noexcept;
+
+// This curve up to `start`, then a straight line to `target` that takes `length` frames. Forgets what
+// was before `now`; with very many changes at once, also the earliest of the rest.
+GainCurve with_ramp(const GainCurve& curve, std::uint64_t now, std::uint64_t start, std::uint64_t length,
+                    std::uint32_t target) noexcept;
+
+// The curve that is valid now: two readers that race with two changes see a mixture, and the blocks'
+// versions moved. Untrusted numbers are clamped.
+GainCurve read_gains(const abi::Slot& slot) noexcept;
+// Makes `curve` the valid one. The server only; blocks from its changes on must be posted afterwards.
+void publish_gains(abi::Slot& slot, const GainCurve& curve) noexcept;
+
+} // namespace ringmix::core

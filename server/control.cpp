@@ -222,7 +222,10 @@ void Control::forget(int fd, const char* why)
     Session& session = found->second;
     if (session.slot != protocol::no_slot) {
         log(LogLevel::debug, "client {} ({}) leaves: {}", session.slot, session.name, why);
-        instance_->engine().retire(session.slot);
+        if (owners_[session.slot].heard)
+            instance_->engine().retire(session.slot);
+        else
+            free_slot(session.slot);
     }
     sessions_.erase(found);
 }
@@ -230,12 +233,16 @@ void Control::forget(int fd, const char* why)
 void Control::free_retired()
 {
     for (const std::uint32_t slot : retired_.take()) {
-        if (!instance_ || slot >= owners_.size() || !owners_[slot].used)
-            continue;
-        give_up_lane(slot);
-        instance_->slot(slot).config.state.store(abi::slot_free, std::memory_order_release);
-        owners_[slot] = {};
+        if (instance_ && slot < owners_.size() && owners_[slot].used)
+            free_slot(slot);
     }
+}
+
+void Control::free_slot(std::uint32_t slot)
+{
+    give_up_lane(slot);
+    instance_->slot(slot).config.state.store(abi::slot_free, std::memory_order_release);
+    owners_[slot] = {};
     idle_since_ns_ = sys::monotonic_ns();
 }
 

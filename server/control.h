@@ -42,6 +42,7 @@ struct SlotOwner {
     std::optional<std::uint64_t> lane = std::nullopt; // its offset in the arena
     std::uint32_t gain = abi::unity_gain;             // as asked for, also while muted
     bool muted = false;
+    bool heard = false; // it has had a lane, so the engine may still know of it
 };
 
 class Control {
@@ -63,6 +64,7 @@ private:
     void serve(int fd);
     void forget(int fd, const char* why);
     void free_retired();
+    void free_slot(std::uint32_t slot);
     void expire_silent();
     int next_timeout() const;
 

@@ -126,7 +126,7 @@ bool Control::welcome_player(Session& session, const protocol::Hello& hello)
     *free = {};
     free->used = true;
     free->name = session.name;
-    free->pid = static_cast<std::uint32_t>(session.peer.pid > 0 ? session.peer.pid : hello.pid);
+    free->pid = session.peer.pid > 0 ? static_cast<std::uint32_t>(session.peer.pid) : hello.pid;
     free->uid = session.peer.uid;
     free->gain = std::min(hello.gain, core::max_gain);
     names_.set(slot, free->name, free->pid);
@@ -191,6 +191,7 @@ bool Control::configure(Session& session, const protocol::Configure& configure)
         return send(session, core::bytes_of(error));
     }
     owners_[session.slot].lane = offset;
+    owners_[session.slot].heard = true;
     shared.config.format.store(configure.format, relaxed);
     shared.config.channels.store(configure.channels, relaxed);
     shared.config.lane_offset.store(*offset, relaxed);

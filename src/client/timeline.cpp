@@ -48,13 +48,14 @@ void Timeline::ask_kernel(core::SyncSnapshot& snapshot) const noexcept
     snapshot.frame += passed;
     snapshot.hw_ptr = position.hw_ptr;
     snapshot.time_ns = position.time_ns;
+    asked_.store(snapshot.frame, std::memory_order_relaxed);
 }
 
 std::uint64_t Timeline::published() const noexcept
 {
     core::SyncSnapshot newest;
     core::read_newest(view_->board->sync, newest);
-    return newest.frame;
+    return std::max(newest.frame, asked_.load(std::memory_order_relaxed));
 }
 
 Timeline::Reading Timeline::read() const noexcept

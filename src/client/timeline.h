@@ -34,7 +34,8 @@ public:
     }
 
     Reading read() const noexcept;
-    // As in a Reading, but without the clock: as the server published it last. 0: never.
+    // As in a Reading, but without the clock: as the server published it last, or as the last Reading
+    // found it without the server.
     std::uint64_t published() const noexcept;
     // When `frame` will begin to play (CLOCK_MONOTONIC, ns).
     std::int64_t time_of(std::uint64_t frame) const noexcept;
@@ -50,6 +51,7 @@ private:
     const sys::KernelPcm* pcm_; // null: virtual device
     int socket_;
     mutable std::atomic<std::uint64_t> latest_{0};
+    mutable std::atomic<std::uint64_t> asked_{0}; // the position that the kernel told last
     mutable std::atomic<bool> lost_{false};
 };
 

@@ -144,8 +144,10 @@ struct Avx512 {
     }
     static Int round_any(Float x) noexcept
     {
-        const __mmask16 above = _mm512_cmp_round_ps_mask(x, _mm512_set1_ps(1.0f), _CMP_GE_OQ, _MM_FROUND_NO_EXC);
-        const __mmask16 number = _mm512_cmp_round_ps_mask(x, x, _CMP_ORD_Q, _MM_FROUND_NO_EXC);
+        // Compared as integers: compilers forget that comparisons of floats may trap.
+        const Int bits = _mm512_castps_si512(x);
+        const __mmask16 above = _mm512_cmpge_epi32_mask(bits, fill(0x3f800000));
+        const __mmask16 number = _mm512_cmple_epi32_mask(bit_and(bits, fill(0x7fffffff)), fill(0x7f800000));
         return _mm512_maskz_mov_epi32(number, _mm512_mask_mov_epi32(round(x), above, fill(0x7fffffff)));
     }
     static Clipped none_clipped() noexcept { return zero(); }

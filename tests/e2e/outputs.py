@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Where the server's output goes, and who else may start it: pipes, small and wide devices, service managers."""
 
-import os
 import socket
 import subprocess
 import sys

@@ -96,11 +96,12 @@ proctype late_poster(byte me)
 {
     poster_variables
     {
-        if
-        :: post_two(0, 0)
-        :: post(0, 0);
-           post(1, 0)
-        fi
+#ifdef ONE_BY_ONE
+        post(0, 0);
+        post(1, 0)
+#else
+        post_two(0, 0)
+#endif
     } unless { dead };
     atomic { over = 1; promise[me] = 0; sum = 0; changed = 0; overtaken = 0 }
 }
@@ -117,29 +118,24 @@ end:
 proctype poster(byte me)
 {
     poster_variables
-    byte end = FIRST, writes;
-    bit reachable;
+    byte next = FIRST, writes, first, end;
     do
-    :: writes < WRITES && now + 1 >= FIRST ->
-        atomic {
-            end = (end < now -> now : end);
-            if
-            :: end >= LAST -> break
-            :: else
-            fi;
-            promise[me] = end + 1;
-            store(TO_RANGE, end + 1)
-        };
-        atomic { fence(); reachable = (end < published + REACH) }; /* Stream::post_reachable() */
-        if
-        :: reachable -> post(end, 0)
-        :: else
-        fi;
-        atomic { promise[me] = 0; want[end] = want[end] | MINE; end++; writes++; reachable = 0 }
-    :: else -> break
+    :: atomic {
+        writes < WRITES && next < LAST && now < LAST && now + 1 >= FIRST ->
+        next = (next < now -> now : next);
+        promise[me] = next + 1;
+        store(TO_RANGE, next + 1)
+       };
+       atomic { /* Stream::post_reachable() */
+        fence();
+        first = next;
+        end = (next < published + REACH -> next + 1 : next)
+       };
+       post_each();
+       atomic { promise[me] = 0; want[next] = want[next] | MINE; next++; writes++ }
+    :: atomic { writes == WRITES || next >= LAST || now >= LAST -> break }
     od;
-    end = 0;
-    writes = 0
+    atomic { next = 0; writes = 0 }
 }
 
 /* Poster::repair_word(), with the position of the cycle. */
@@ -168,15 +164,6 @@ inline repair_word()
         fi
     :: else
     fi
-}
-
-inline post_each()
-{
-    do
-    :: first < end -> post(first, 0); first++
-    :: else -> break
-    od;
-    atomic { first = 0; end = 0 }
 }
 
 /* Engine::cycle(), once for each time that the device's position has moved. */

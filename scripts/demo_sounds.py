@@ -60,9 +60,9 @@ def check(folder):
     for pid, streams in parts.items():
         samples = scaled(read_wav(folder / files[str(pid)]).samples, "S16_LE")
         for part in streams:
-            mix.add(samples, part.first, part.frames, part.fade)
+            mix.add(samples, part)
             print(f"  {files[str(pid)]:10}  played from frame {part.first} on, {part.frames} frames")
-    figures = compare(recording, mix, parts)
+    figures = compare(recording, mix)
     print(f"\nthe mix is exactly the sum: {figures['frames_compared']} frames compared, "
           f"{figures['differences']} differences, up to {figures['most_at_once']} sounds at once")
     print(f"listen to it: {folder / 'mix.wav'}")

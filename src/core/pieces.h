@@ -66,9 +66,12 @@ struct Pieces {
     std::uint8_t slot[most];
     std::uint16_t cuts[2 * most];
 
+    // Where a piece has, or would have, the cell of a frame of the batch: not to be read if it has not.
     Source source(const BoardView& view, std::size_t piece, std::uint32_t frame) const noexcept
     {
-        return {view.arena + (offset[piece] + std::uint64_t{frame} * frame_bytes[piece]), gain[piece]};
+        const std::uint64_t cell = offset[piece] + std::uint64_t{frame} * frame_bytes[piece];
+        const auto arena = reinterpret_cast<std::uintptr_t>(view.arena);
+        return {reinterpret_cast<const std::byte*>(arena + static_cast<std::uintptr_t>(cell)), gain[piece]};
     }
 };
 

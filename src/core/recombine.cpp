@@ -193,16 +193,17 @@ void mix_chunk(const BoardView& view, Span chunk, const Pieces& pieces, std::byt
     sums.finalize(out);
 }
 
-// Lanes of one plain kind, each of which is in all of the span or not in it at all.
+// Lanes of one plain kind, each of which is in all of the span or not in it at all. False: not so many at
+// once (streams and tails), or no kernel.
 bool mix_span(const BoardView& view, Span span, const Pieces& pieces, std::byte* out) noexcept
 {
     Source lanes[Pieces::most];
     std::size_t count = 0;
-    for (std::size_t i = 0; i < pieces.count && count < abi::max_slots; ++i) {
+    for (std::size_t i = 0; i < pieces.count; ++i) {
         lanes[count] = pieces.source(view, i, span.start);
         count += pieces.span[i].start <= span.start && pieces.span[i].end >= span.end ? 1 : 0;
     }
-    return mix_directly(view.geometry, out, pieces.kind[0], lanes, count, span.frames());
+    return count <= abi::max_slots && mix_directly(view.geometry, out, pieces.kind[0], lanes, count, span.frames());
 }
 
 void mix_pieces(const BoardView& view, std::uint32_t frames, const Pieces& pieces, std::byte* out) noexcept

@@ -121,7 +121,7 @@ void run_read(benchmark::State& state, std::uint32_t clients)
     for (auto _ : state) {
         for (std::uint32_t i = 0; i < clients; ++i) {
             const abi::Slot& slot = board.slot(i);
-            const std::uint64_t cell = (frame + ring_frames - slot.stream.origin.load()) % ring_frames;
+            const std::uint64_t cell = (frame + slot.stream.phase.load()) % ring_frames;
             lanes[i] = board.view().arena + slot.config.lane_offset.load() +
                        std::min<std::uint64_t>(cell, ring_frames - usual_frames) * frame_bytes;
         }

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Gains that change while programs play: exact before, during and after each ramp."""
+
+import numpy as np
+
+from audio import read_wav
+from harness import Player, Server, require, scenario, wait_until
+from playing import loud_sources
+from reference import UNITY, Mix, compare, ended_parts, load_events
+
+
+def gains_of(events, pid, first, frames):
+    """The gain of each frame of a stream, as src/core/gain.h says."""
+    gains = np.full(frames, UNITY, np.int64)
+    for event in events:
+        if event["event"] != "gain" or event["pid"] != pid:
+            continue
+        at, length = event["first_frame"] - first, event["frames"]
+        ramp = (event["from"] * (length - np.arange(length, dtype=np.int64)) + event["to"] * np.arange(length)) // length
+        for frame in range(max(at, 0), min(at + length, frames)):
+            gains[frame] = ramp[frame - at]
+        if at + length < frames:
+            gains[max(at + length, 0):] = event["to"]
+    return gains
+
+
+def changes_in(events):
+    return sum(event["event"] == "gain" for event in events)
+
+
+@scenario("gains")
+def gains(context):
+    sources = loud_sources(context, 3, 2.5, 3.0)
+    with Server(context) as server:
+        players = [Player(context, source) for source in sources]
+        wait_until(lambda: sum(client["state"] == "running" for client in server.clients()) == 3, 5, "all play")
+        ids = {client["pid"]: str(client["id"]) for client in server.clients()}
+        first, second = ids[players[0].pid], ids[players[1].pid]
+        commands = [("gain", first, "=-6.02"), ("mute", second), ("gain", first, "+3"), ("unmute", second),
+                    ("gain", second, "12"), ("gain", first, "-inf"), ("gain", first, "0")]
+        for number, command in enumerate(commands):
+            context.ctl(*command)
+            wait_until(lambda: changes_in(load_events(server.events)) > number, 2, "the change is logged")
+        told = {client["pid"]: client for client in server.clients()}
+        require(abs(told[players[1].pid]["gain_db"] - 12) < 0.01, f"gain of 12 dB is told as {told[players[1].pid]}")
+        for player in players:
+            player.finish()
+        server.stop()
+    events = load_events(server.events)
+    changes = changes_in(events)
+    recording = read_wav(server.output)
+    parts = ended_parts([event for event in events if event["event"] != "gain"])
+    mix = Mix(*recording.samples.shape)
+    for player in players:
+        for part in parts[player.pid]:
+            curve = gains_of(events, player.pid, part.first, part.frames)
+            count = min(part.frames, player.source.frames)
+            mix.total[part.first : part.first + count] += player.source.samples[:count] * curve[:count, None]
+    return {"clients": 3, "changes": changes} | compare(recording, mix)

@@ -175,7 +175,7 @@ void Engine::watch(std::uint32_t slot) noexcept
     const core::Extent range = core::unpack(stream.range.load(acquire), now());
     if (stream.stream.load(acquire) != word || range.empty())
         return; // it is just changing: next cycle
-    watch = {serial, range.start, 0};
+    watch = {serial, tail.start.load(relaxed), 0};
     report_start(slot);
 }
 

@@ -89,7 +89,7 @@ bool Control::hello(Session& session, const protocol::Hello& hello)
     if (session.name.empty() && session.peer.pid > 0)
         session.name = sys::process_name(session.peer.pid);
     if (session.name.empty())
-        session.name = "?";
+        session.name.assign(1, '?'); // not = "?": gcc 12 sees an overlap in that
     if (hello.role == protocol::role_player)
         return welcome_player(session, hello);
     if (hello.role != protocol::role_tool)

@@ -155,7 +155,7 @@ struct alignas(64) SlotTail {
     Word64 first;       // absolute: where that stream began
     Word64 end_before;  // absolute: where the one before it ended,
     Word64 fade_before; // and how many of its last frames faded
-    std::uint64_t reserved[1];
+    Word64 start;       // absolute: where the present stream began
 };
 
 // A client's gain over time: straight lines between points, constant before the first and after the

@@ -227,6 +227,7 @@ bool Stream::try_start(std::uint64_t slack) noexcept
     const bool tail = first < tail_end_ + lane_frames_; // or it was played long ago
     stream.phase.store(phase_ | (tail ? abi::tail_flag : 0), relaxed);
     stream.posted.store(posted_, relaxed);
+    attachment_->slot().tail.start.store(first, relaxed);
     publish_range();
     if (horizon() <= first)
         return true;

@@ -3,8 +3,7 @@
 // The kernels for AVX-512 (F, BW, VL, DQ).
 
 #include "core/kernels_table.h"
-
-#include <immintrin.h>
+#include "core/kernels_x86.h"
 
 namespace ringmix::core {
 
@@ -16,8 +15,8 @@ struct Avx512 {
     using Int = __m512i;
     using Float = __m512;
     using Clipped = __m512i;
-    struct NoGuard {};
-    using FloatGuard = NoGuard; // rounding is part of the instructions, and traps are off in them
+    using NoGuard = NoGuardX86;
+    using FloatGuard = RoundDown; // for denormals: rounding is part of the instructions here
     template <class Fast, class> using BestFloat = Fast;
     static constexpr std::size_t width = 16;
     static constexpr int scale = 2;

@@ -105,7 +105,8 @@ struct Float {
         const std::int32_t inside = (size - 0x3f800000) >> 31;    // below 1.0
         const std::int32_t number = ~((0x7f800000 - size) >> 31); // not NaN
         const std::int32_t edge = limit(bits, 0x7fffffff) & number & ~inside;
-        const float y = std::bit_cast<float>(bits & inside) * 0x1p31f;
+        const std::int32_t normal = (0x007fffff - size) >> 31; // a denormal is 0, and takes long to multiply
+        const float y = std::bit_cast<float>(bits & inside & normal) * 0x1p31f;
         const auto whole = static_cast<std::int32_t>(y);
         const float rest = y - static_cast<float>(whole); // exact: 0 from 2^23 on
         return (whole + (rest >= 0.5f ? 1 : 0) - (rest < -0.5f ? 1 : 0)) | edge;

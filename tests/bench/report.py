@@ -90,7 +90,7 @@ def plot(times, path):
     for name in ("dmix/default/256", "dmix/lockfree/256", "floor/256"):
         if name in times:
             axes.axhline(times[name] / 512, linestyle=":", color="grey")
-            axes.annotate(name, (1, times[name] / 512), va="bottom")
+            axes.annotate(name, (COUNTS[-1], times[name] / 512), va="bottom", ha="right")
     axes.set(xscale="log", yscale="log", xlabel="clients", ylabel="ns per sample, transfers of 256 stereo frames",
              title="Bringing a client's samples into the device's ring")
     axes.set_xticks(COUNTS, [str(n) for n in COUNTS])

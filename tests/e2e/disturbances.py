@@ -14,7 +14,7 @@ import numpy as np
 from audio import read_wav
 from harness import Player, Server, Skip, require, scenario, wait_until
 from playing import check_recording, start_scattered
-from reference import load_events
+from reference import ended_parts, load_events
 from wire import (ADOPT, ASK_CLIENTS, ASK_STATUS, CONFIGURE, PLAYER, RELEASE, STATUS, TOOL, Wire, configure, hello,
                   message)
 
@@ -107,23 +107,44 @@ def server_killed(context):
     return {"clients": 5, "slowest_end_s": round(slowest, 2)}
 
 
-@scenario("server-stopped", quick=False)
-def server_stopped(context):
-    """A server that stands still for a while: all play on afterwards, to their ends, and nothing else."""
+def stand_still(context, server, condition):
+    """Three players; once the condition holds, the server stands still for 1.2 s. All play to their ends, and
+    nothing sounds behind them. Returns the players."""
     sources = [context.shop.noise(144000, number, level=0.2) for number in range(3)]
-    with Server(context) as server:
-        players = [Player(context, source) for source in sources]
-        wait_until(lambda: sum(client["state"] == "running" for client in server.clients()) == 3, 5, "all play")
-        server.process.send_signal(signal.SIGSTOP)
-        time.sleep(1.2)
-        server.process.send_signal(signal.SIGCONT)
-        for player in players:
-            player.finish(underruns=None)
-        server.wait_free()
+    players = [Player(context, source) for source in sources]
+    wait_until(lambda: sum(client["state"] == "running" for client in server.clients()) == 3 and condition(), 5,
+               "all play", 0.001)
+    server.process.send_signal(signal.SIGSTOP)
+    time.sleep(1.2)
+    server.process.send_signal(signal.SIGCONT)
+    for player in players:
+        player.finish(underruns=None)
+    server.wait_free()
+    server.stop()
     heard = np.flatnonzero(read_wav(server.output).samples.any(axis=1))
     last = max(event["last_frame"] for event in load_events(server.events) if event["event"] == "end")
     require(len(heard) and heard[-1] <= last, f"sound at frame {heard[-1]}, the last stream ended at {last}")
+    return players
+
+
+@scenario("server-stopped", quick=False)
+def server_stopped(context):
+    with Server(context) as server:
+        players = stand_still(context, server, lambda: len(load_events(server.events)) == 3)
     return {"clients": 3, "underruns": sum(player.underruns() for player in players)}
+
+
+@scenario("server-stopped-early", quick=False)
+def server_stopped_early(context):
+    """Before it has seen the streams begin: its log tells their true extents all the same."""
+    for _ in range(3):
+        with Server(context) as server:
+            players = stand_still(context, server, lambda: True)
+        parts = ended_parts(load_events(server.events))
+        for player in players:
+            require(sum(part.frames for part in parts.get(player.pid, [])) >= player.source.frames,
+                    f"a file of {player.source.frames} frames was played, logged is {parts.get(player.pid)}")
+    return {"clients": 9}
 
 
 @scenario("server-stuck", quick=False)

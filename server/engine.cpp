@@ -126,8 +126,7 @@ void Engine::scrub(std::uint64_t frame) noexcept
 // Frames that clients wrote beyond the ring's reach wait in their lanes until the device has moved.
 void Engine::mix_within_reach(std::uint64_t reach) noexcept
 {
-    if (view_.board->engine.active.load(acquire) != 0)
-        poster_.post({std::max(mixed_to_, now()), reach});
+    poster_.post({std::max(mixed_to_, now()), reach}); // without lanes too: silence heals a store that came late
     mixed_to_ = std::max(mixed_to_, reach);
 }
 

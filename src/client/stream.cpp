@@ -232,8 +232,7 @@ bool Stream::try_start(std::uint64_t slack) noexcept
     if (horizon() <= first)
         return true;
     stream.range.store(0, release_order);
-    const std::uint64_t reach = attachment_->timeline().read().published + attachment_->geometry().reach_frames;
-    poster_.post({first, std::min(origin_ + written_, reach)});
+    poster_.post({first, std::min(origin_ + written_, reach_after_change())});
     return false;
 }
 
@@ -272,8 +271,15 @@ void Stream::stop(std::uint32_t state, bool fade) noexcept
     const bool heard = cut > range_start_; // what was never heard need not fade
     leave_tail(cut, fade && heard ? std::min(old_end, cut + fade_frames()) : cut);
     set_state(state, false);
-    const std::uint64_t reach = time.published + attachment_->geometry().reach_frames;
-    poster_.post({time.now, std::min(old_end, reach)});
+    poster_.post({time.now, std::min(old_end, reach_after_change())});
+}
+
+// How far the engine may have mixed what was published before a change. The position is read after the
+// change is visible: either the engine sees the change, or this sees the engine's new position.
+std::uint64_t Stream::reach_after_change() const noexcept
+{
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    return attachment_->timeline().read().published + attachment_->geometry().reach_frames;
 }
 
 // The frames up to `end` become the tail; those from `cut` on fade out.

@@ -79,6 +79,7 @@ private:
     void copy_in(std::uint64_t position, std::span<const ChannelArea> areas, std::uint64_t frames) noexcept;
     void silence(std::uint64_t position, std::uint64_t frames) noexcept;
     void stop(std::uint32_t state, bool fade) noexcept;
+    std::uint64_t reach_after_change() const noexcept;
     void leave_tail(std::uint64_t cut, std::uint64_t end) noexcept;
     void wait_for_tail() noexcept;
     std::uint64_t cell_of(std::uint64_t position) const noexcept { return (base_cell_ + position) % lane_frames_; }

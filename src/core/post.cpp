@@ -65,6 +65,17 @@ void Poster::settle(Batch& batch) noexcept
     const std::uint64_t ring = view_->geometry.ring_frames;
     std::uint64_t from = batch.from; // of the turn that the batch's last frame belongs to
     std::uint32_t late = 0;          // frames of the batch that belong to the turn after that
+    // A frame that has certainly been played leaves its place to the next turn. (One that is only
+    // probably played is silenced by the device or scrubbed by the engine.)
+    const auto overtaken = [&] {
+        const std::uint64_t played = playhead_.published(playhead_.context);
+        if (played <= from + late)
+            return false;
+        from = next_turn(from + batch.frames - 1, played, ring) - (batch.frames - 1);
+        late = played > from ? static_cast<std::uint32_t>(std::min<std::uint64_t>(played - from, batch.frames)) : 0;
+        return true;
+    };
+    overtaken(); // a poster that was stopped for long must not even begin with old audio
     for (int i = 0; i < max_tries; i++) {
         if (late > 0)
             recombine(*view_, from + ring, late);
@@ -73,15 +84,7 @@ void Poster::settle(Batch& batch) noexcept
         std::atomic_thread_fence(std::memory_order_seq_cst);
 
         const bool changed = moved(batch);
-        // A frame just stored that has certainly been played: its place belongs to the next turn.
-        // (One that is only probably played is silenced by the device or scrubbed by the engine.)
-        const std::uint64_t played = playhead_.published(playhead_.context);
-        const bool overtaken = played > from + late;
-        if (overtaken) {
-            from = next_turn(from + batch.frames - 1, played, ring) - (batch.frames - 1);
-            late = played > from ? static_cast<std::uint32_t>(std::min<std::uint64_t>(played - from, batch.frames)) : 0;
-        }
-        if (!overtaken && !changed)
+        if (!overtaken() && !changed)
             return;
     }
 }

@@ -224,7 +224,7 @@ TEST_CASE("post faults: versions that never rest do not hold a poster for ever")
     };
     duet.poster(0).post({0, 64});
     CHECK(looks > 1);
-    CHECK(looks <= 1000);
+    CHECK(looks <= 1001); // one before the first store
     CHECK(duet.wrong({1, 64}) == 0);
 }
 

@@ -346,11 +346,18 @@ unsigned short Pcm::ready_events() noexcept
     return 0;
 }
 
+// Where channel `channel` of `channels` is heard. The map names channels of the device: set_constraints() has seen to
+// that.
+unsigned Pcm::channel_position(unsigned channel, unsigned channels) const noexcept
+{
+    return settings_.map.empty() ? core::standard_position(channel, channels)
+                                 : attachment_.geometry().chmap[settings_.map[channel]];
+}
+
 snd_pcm_chmap_query_t** Pcm::query_chmaps() const noexcept
 {
-    const abi::Geometry& geometry = attachment_.geometry();
     const unsigned first = settings_.map.empty() ? 1 : static_cast<unsigned>(settings_.map.size());
-    const unsigned last = settings_.map.empty() ? geometry.channels : first;
+    const unsigned last = settings_.map.empty() ? attachment_.geometry().channels : first;
     auto** maps = static_cast<snd_pcm_chmap_query_t**>(std::calloc(last - first + 2, sizeof(snd_pcm_chmap_query_t*)));
     for (unsigned n = first; maps != nullptr && n <= last; n++) {
         auto* map =
@@ -362,9 +369,7 @@ snd_pcm_chmap_query_t** Pcm::query_chmaps() const noexcept
         map->type = SND_CHMAP_TYPE_FIXED;
         map->map.channels = n;
         for (unsigned c = 0; c < n; c++)
-            map->map.pos[c] = settings_.map.empty()                  ? core::standard_position(c, n)
-                              : settings_.map[c] < geometry.channels ? geometry.chmap[settings_.map[c]]
-                                                                     : 0u;
+            map->map.pos[c] = channel_position(c, n);
         maps[n - first] = map;
     }
     return maps;
@@ -374,16 +379,13 @@ snd_pcm_chmap_t* Pcm::get_chmap() const noexcept
 {
     if (io_.channels == 0)
         return nullptr; // not configured
-    const abi::Geometry& geometry = attachment_.geometry();
     auto* map =
         static_cast<snd_pcm_chmap_t*>(std::calloc(1, sizeof(snd_pcm_chmap_t) + io_.channels * sizeof(unsigned)));
     if (map == nullptr)
         return nullptr;
     map->channels = io_.channels;
     for (unsigned c = 0; c < io_.channels; c++)
-        map->pos[c] = settings_.map.empty()                  ? core::standard_position(c, io_.channels)
-                      : settings_.map[c] < geometry.channels ? geometry.chmap[settings_.map[c]]
-                                                             : 0u;
+        map->pos[c] = channel_position(c, io_.channels);
     return map;
 }
 

@@ -43,6 +43,7 @@ private:
     int delay(snd_pcm_sframes_t* frames) const noexcept;
     int drain() noexcept;
     unsigned short ready_events() noexcept;
+    unsigned channel_position(unsigned channel, unsigned channels) const noexcept;
     snd_pcm_chmap_query_t** query_chmaps() const noexcept;
     snd_pcm_chmap_t* get_chmap() const noexcept;
 

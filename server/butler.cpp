@@ -118,7 +118,6 @@ void Butler::read_trace()
         handle(record);
     if (lost != 0)
         log(LogLevel::warning, "{} trace records were lost", lost);
-    lost_records_ += lost;
 }
 
 void Butler::handle(const TraceRecord& record)

@@ -79,7 +79,6 @@ private:
     Engine* engine_ = nullptr;
     std::thread thread_;
     std::atomic<bool> stop_{false};
-    std::uint64_t lost_records_ = 0;
 };
 
 } // namespace ringmix::server

@@ -21,6 +21,7 @@ namespace ringmix::server {
 namespace {
 
 constexpr std::int64_t hello_timeout_ns = 5'000'000'000;
+constexpr int realtime_priority = 10; // below the engine's, and below kernel threads that serve devices
 constexpr std::size_t max_sessions = 4 * abi::max_slots;
 
 // What an epoll event is about: a kind and a descriptor.
@@ -91,15 +92,32 @@ void Control::watch(int fd, std::uint64_t event_tag)
         throw std::system_error(errno, std::generic_category(), "epoll_ctl");
 }
 
+// Where the engine may be realtime, so is this thread: a client's death is to be seen within ms also
+// on a machine on which everybody is busy. What it starts is not (sys/process.h).
+void Control::follow_engine() noexcept
+{
+    if (!realtime_ && instance_ && instance_->engine().realtime())
+        realtime_ = sys::become_realtime(realtime_priority);
+}
+
 int Control::run(int signal_fd)
 {
     watch(signal_fd, tag(about_signal, signal_fd));
     for (;;) {
+        follow_engine();
         epoll_event events[16];
         const int count = epoll_wait(epoll_.get(), events, std::size(events), next_timeout());
-        for (int i = 0; i < count; i++)
-            if (!handle_event(events[i].data.u64, signal_fd))
+        bool knocking = false;
+        for (int i = 0; i < count; i++) {
+            if (kind_of(events[i].data.u64) == about_listener)
+                knocking = true;
+            else if (!handle_event(events[i].data.u64, signal_fd))
                 return 0;
+        }
+        // Last: a new connection may get the descriptor of one that has just ended, and events of that one
+        // would be taken for its own.
+        if (knocking)
+            accept_clients();
         if (instance_ && instance_->engine().gone()) {
             log_line(LogLevel::error, "the device is gone; ending");
             return 1;
@@ -137,9 +155,6 @@ int Control::next_timeout() const
 bool Control::handle_event(std::uint64_t event_tag, int signal_fd)
 {
     switch (kind_of(event_tag)) {
-    case about_listener:
-        accept_clients();
-        break;
     case about_signal: {
         signalfd_siginfo info;
         if (read(signal_fd, &info, sizeof info) == sizeof info)

@@ -84,6 +84,7 @@ private:
 
     void open_instance();
     void close_instance();
+    void follow_engine() noexcept;
     std::uint32_t players() const;
 
     const Options& options_;
@@ -96,6 +97,7 @@ private:
     std::array<SlotOwner, abi::max_slots> owners_;
     std::unique_ptr<Instance> instance_; // null: the device is closed (idle)
     std::int64_t idle_since_ns_ = 0;
+    bool realtime_ = false; // this thread
 };
 
 } // namespace ringmix::server

@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <stdexcept>
 #include <string>
 
 namespace ringmix::server {
@@ -97,6 +98,12 @@ public:
     virtual void leave_running() noexcept = 0;
 };
 
+// Why a device could not be opened, with a positive errno for the client that asked.
+struct DeviceError : std::runtime_error {
+    DeviceError(int error_number, const std::string& text) : std::runtime_error(text), error(error_number) {}
+    int error;
+};
+
 // Opens what `wishes` asks for, as near as the device can; `say` is called with one line for each
 // wish that could not be met exactly. Throws std::runtime_error with the reason and what to do
 // (busy: who holds it; no mmap; SYNC_APPLPTR; NO_REWINDS; no such device; ...).
@@ -104,5 +111,8 @@ using Say = void (*)(const std::string& line);
 std::unique_ptr<Device> open_device(const DeviceWishes& wishes, Say say);
 std::unique_ptr<Device> open_kernel_device(const DeviceWishes& wishes, Say say); // device = an ALSA hardware PCM name
 std::unique_ptr<Device> open_virtual_device(const DeviceWishes& wishes, Say say);
+
+// The errno that tells a client of `error`; ENODEV if that has none.
+int error_number(const std::exception& error) noexcept;
 
 } // namespace ringmix::server

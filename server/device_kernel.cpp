@@ -32,12 +32,27 @@ struct PcmClose {
 };
 using Pcm = std::unique_ptr<snd_pcm_t, PcmClose>;
 
+// What a program gets for a device that cannot be opened.
+int told_errno(int error)
+{
+    switch (error) {
+    case EBUSY:
+    case EAGAIN:
+        return EBUSY;
+    case EACCES:
+    case EPERM:
+        return EACCES;
+    default:
+        return ENODEV;
+    }
+}
+
 Pcm open_pcm(const std::string& name, const HardwareAddress& address)
 {
     snd_pcm_t* raw = nullptr;
     const int error = snd_pcm_open(&raw, name.c_str(), SND_PCM_STREAM_PLAYBACK, SND_PCM_NONBLOCK);
     if (error < 0)
-        throw std::runtime_error(explain_failure(name, address, -error));
+        throw DeviceError(told_errno(-error), explain_failure(name, address, -error));
     Pcm pcm(raw);
     if (snd_pcm_type(raw) != SND_PCM_TYPE_HW)
         throw std::runtime_error(fmt::format("device {}: it is of type '{}', not the hardware itself", name,

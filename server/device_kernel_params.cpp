@@ -48,26 +48,31 @@ snd_pcm_format_t to_alsa(std::uint32_t format) noexcept
         return SND_PCM_FORMAT_S24_LE;
     case abi::format_s24_3:
         return SND_PCM_FORMAT_S24_3LE;
+    case abi::format_float:
+        return SND_PCM_FORMAT_FLOAT_LE;
     default:
         return SND_PCM_FORMAT_S32_LE;
     }
 }
 
 // In order: the wish, the same width, wider ones from near to far, narrower ones likewise; without a
-// wish what sounds best.
+// wish what sounds best. FLOAT comes last where it is not wished for: a card that has integers too most
+// likely turns it into those.
 std::vector<std::uint32_t> format_order(std::uint32_t wish)
 {
     using namespace abi;
     switch (wish) {
     case format_u8:
     case format_s16:
-        return {format_s16, format_s24_3, format_s24, format_s32};
+        return {format_s16, format_s24_3, format_s24, format_s32, format_float};
     case format_s24:
-        return {format_s24, format_s24_3, format_s32, format_s16};
+        return {format_s24, format_s24_3, format_s32, format_s16, format_float};
     case format_s24_3:
-        return {format_s24_3, format_s24, format_s32, format_s16};
+        return {format_s24_3, format_s24, format_s32, format_s16, format_float};
+    case format_float:
+        return {format_float, format_s32, format_s24_3, format_s24, format_s16};
     default:
-        return {format_s32, format_s24_3, format_s24, format_s16};
+        return {format_s32, format_s24_3, format_s24, format_s16, format_float};
     }
 }
 
@@ -112,7 +117,7 @@ std::uint32_t Negotiation::choose_format(const HwParams& params) const
                             core::format_name(format)));
         return format;
     }
-    refuse("it has none of the sample formats S16_LE, S24_LE, S24_3LE, S32_LE");
+    refuse("it has none of the sample formats S16_LE, S24_LE, S24_3LE, S32_LE, FLOAT_LE");
 }
 
 std::uint32_t Negotiation::choose_channels(const HwParams& params) const

@@ -5,8 +5,10 @@
 #include "server/device.h"
 #include "server/device_kernel_find.h"
 
+#include <cerrno>
 #include <fmt/format.h>
 #include <stdexcept>
+#include <system_error>
 
 namespace ringmix::server {
 
@@ -24,6 +26,15 @@ std::unique_ptr<Device> open_device(const DeviceWishes& wishes, Say say)
                                              "--device virtual, or leave --output out",
                                              wishes.output, found.device));
     return open_kernel_device(found, say);
+}
+
+int error_number(const std::exception& error) noexcept
+{
+    if (const auto* of_device = dynamic_cast<const DeviceError*>(&error))
+        return of_device->error;
+    if (const auto* of_system = dynamic_cast<const std::system_error*>(&error))
+        return of_system->code().value();
+    return ENODEV;
 }
 
 } // namespace ringmix::server

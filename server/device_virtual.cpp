@@ -30,11 +30,10 @@ std::uint32_t choose_format(std::uint32_t wish, Say say)
         return abi::format_s16;
     if (core::device_format(wish))
         return wish;
-    const std::uint32_t format = wish == abi::format_u8 ? abi::format_s16 : abi::format_s32;
     if (say != nullptr)
         say(fmt::format("virtual: format {} is not possible: using {}", core::format_name(wish),
-                        core::format_name(format)));
-    return format;
+                        core::format_name(abi::format_s16)));
+    return abi::format_s16;
 }
 
 DeviceShape choose_shape(const DeviceWishes& wishes, Say say)

@@ -2,6 +2,7 @@
 
 #include "server/engine.h"
 
+#include "core/tail.h"
 #include "sys/process.h"
 #include "sys/timer.h"
 
@@ -126,7 +127,9 @@ void Engine::scrub(std::uint64_t frame) noexcept
 // Frames that clients wrote beyond the ring's reach wait in their lanes until the device has moved.
 void Engine::mix_within_reach(std::uint64_t reach) noexcept
 {
-    poster_.post({std::max(mixed_to_, now()), reach}); // without lanes too: silence heals a store that came late
+    // Without lanes too: silence heals a store that came late. Of all groups: what came into their lanes beyond
+    // the reach was announced by nobody.
+    poster_.post({std::max(mixed_to_, now()), reach}, abi::all_groups);
     mixed_to_ = std::max(mixed_to_, reach);
 }
 
@@ -193,23 +196,30 @@ void Engine::report_end(std::uint32_t slot, Ending ending) noexcept
     leave_work(work_trace);
 }
 
-// Gains that were asked for begin to change at the commit horizon, for all that is queued too.
+// Gains that were asked for begin to change at the commit horizon, for all that is queued too. A change that
+// is still going on there is waited for: cut short, its line would be rounded otherwise.
 void Engine::change_gains() noexcept
 {
-    std::uint64_t requests = gain_requests_.exchange(0);
+    std::uint64_t requests = gain_requests_.load();
     if (requests == 0)
         return;
     const std::uint64_t start = now() + view_.geometry.margin_frames;
-    const std::uint64_t length = std::uint64_t{view_.geometry.rate} * abi::fade_ms / 1000;
+    const std::uint64_t length = core::fade_frames(view_.geometry.rate);
+    std::uint32_t groups = 0;
     for (; requests != 0; requests &= requests - 1) {
         const auto slot = static_cast<std::uint32_t>(std::countr_zero(requests));
         abi::Slot& shared = view_.board->slots[slot];
-        const std::uint32_t target = gain_targets_[slot].load();
         const core::GainCurve old = core::read_gains(shared);
+        if (old.frames.back() > start || (gain_requests_.fetch_and(~bit(slot)) & bit(slot)) == 0)
+            continue;
+        groups |= core::group_of(slot);
+        const std::uint32_t target = gain_targets_[slot].load();
         core::publish_gains(shared, core::with_ramp(old, now(), start, length, target));
         trace_.write({trace_gain, slot, start, length, std::uint64_t{old.at(start)} << 32 | target});
     }
-    poster_.post({start, snapshot_.frame + view_.geometry.reach_frames});
+    if (groups == 0)
+        return;
+    poster_.post({start, snapshot_.frame + view_.geometry.reach_frames}, groups);
     leave_work(work_trace);
 }
 
@@ -218,41 +228,23 @@ void Engine::change_gains() noexcept
 void Engine::begin_retiring(std::uint32_t slot) noexcept
 {
     watch(slot); // it may have started or ended within this very cycle
+    // A stream that has begun and has no sound yet is not to be taken for one of the slot's next client.
+    watches_[slot].serial = static_cast<std::uint32_t>(view_.board->slots[slot].stream.stream.load(relaxed) >> 32);
+    core::release_claims(view_, slot);
     if ((view_.board->engine.active.load(acquire) & bit(slot)) == 0) {
         trace_.write({trace_slot_retired, slot, 0, 0, 0});
         leave_work(work_trace);
         return;
     }
     abi::Slot& shared = view_.board->slots[slot];
-    const std::uint64_t horizon = now() + view_.geometry.margin_frames;
-    const core::Extent range = core::unpack(shared.stream.range.load(acquire), horizon);
-    if (!range.empty())
-        leave_tail(shared, range, horizon);
-    const core::Extent tail = core::unpack(shared.tail.range.load(acquire), horizon);
-    watches_[slot].end = tail.end;
+    const std::uint64_t now = this->now();
     retiring_ |= bit(slot);
     shared.config.state.store(abi::slot_retiring, release);
-    // Whatever the dead poster was doing, anywhere in the ring, is done again.
-    shared.stream.posting.store(0, release);
-    poster_.post({now(), snapshot_.frame + view_.geometry.reach_frames});
+    const core::Ending ending =
+        core::retire(view_, shared, poster_, {now, snapshot_.frame + view_.geometry.reach_frames});
+    watches_[slot].end = core::unpack(shared.tail.range.load(acquire), now).end;
     if ((open_ & bit(slot)) != 0)
-        report_end(slot, {tail.end, shared.tail.fade_frames.load(relaxed)});
-}
-
-// As client::Stream does when it is dropped.
-void Engine::leave_tail(abi::Slot& shared, core::Extent range, std::uint64_t horizon) noexcept
-{
-    const std::uint64_t fade = std::uint64_t{view_.geometry.rate} * abi::fade_ms / 1000;
-    const std::uint64_t cut = std::min(range.end, std::max(range.start, horizon));
-    const std::uint64_t end = cut > range.start ? std::min(range.end, cut + fade) : cut;
-    const std::uint64_t phase = shared.stream.phase.load(relaxed) & ~abi::tail_flag;
-    shared.tail.range.store(0, release);
-    shared.tail.phase.store(phase, relaxed);
-    shared.tail.gain.store(core::read_gains(shared).at(cut), relaxed);
-    shared.tail.fade_frames.store(end - cut, relaxed);
-    shared.tail.range.store(core::pack({std::min(range.start, end), end}), release);
-    shared.stream.phase.store(phase | abi::tail_flag, release);
-    shared.stream.range.store(0, release);
+        report_end(slot, {ending.end, ending.end - ending.cut});
 }
 
 void Engine::finish_retiring(std::uint32_t slot) noexcept

@@ -47,12 +47,16 @@ public:
     // Control thread: the client of `slot` is dead; fade out and end what it has queued. Finished
     // when trace_slot_retired arrives at the butler.
     void retire(std::uint32_t slot) noexcept { retire_requests_.fetch_or(std::uint64_t{1} << slot); }
-    // Control thread: ramps the gain of `slot` to `gain` (fixed point) within the next cycle.
+    // Control thread: ramps the gain of `slot` to `gain` (fixed point) within the next cycle, or the one after
+    // the ramp before it.
     void set_gain(std::uint32_t slot, std::uint32_t gain) noexcept
     {
         gain_targets_[slot].store(gain);
         gain_requests_.fetch_or(std::uint64_t{1} << slot);
     }
+
+    // Control thread: `slot` has a new client, so a change that was asked for its last one is not made.
+    void forget_gain(std::uint32_t slot) noexcept { gain_requests_.fetch_and(~(std::uint64_t{1} << slot)); }
 
     // Butler: takes the bits that are set; work_reset stays set (and holds off another request of
     // its kind) until done(work_reset).
@@ -91,7 +95,6 @@ private:
     void report_end(std::uint32_t slot, Ending ending) noexcept;
     void change_gains() noexcept;
     void begin_retiring(std::uint32_t slot) noexcept;
-    void leave_tail(abi::Slot& shared, core::Extent range, std::uint64_t horizon) noexcept;
     void finish_retiring(std::uint32_t slot) noexcept;
     void leave_work(std::uint32_t bits) noexcept;
     std::uint64_t now() const noexcept;

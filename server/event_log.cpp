@@ -5,6 +5,7 @@
 #include "core/json.h"
 #include "server/log.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <stdexcept>
@@ -52,7 +53,8 @@ void EventLog::stream_end(std::uint32_t client, const ClientName& who, std::uint
     write(fmt::format(R"({{"event":"end","client":{},"name":{},"pid":{},"stream":{},"first_frame":{},"last_frame":{},)"
                       R"("frames":{},"fade_frames":{}}})",
                       client, quoted(who.name), who.pid, stream, played.first,
-                      static_cast<std::int64_t>(played.first + frames) - 1, frames, played.fade_frames));
+                      static_cast<std::int64_t>(played.first + frames) - 1, frames,
+                      std::min(played.fade_frames, frames)));
 }
 
 // A full disk must not stop the butler: the log ends, and says so once.

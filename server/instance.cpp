@@ -5,6 +5,7 @@
 #include "core/format.h"
 
 #include <algorithm>
+#include <fmt/format.h>
 #include <new>
 
 namespace ringmix::server {
@@ -29,12 +30,36 @@ std::uint32_t reach_frames(const DeviceShape& shape) noexcept
     const std::uint32_t scrubbed = shape.rate * (2 * cycle_ms + 1) / 1000;
     return shape.ring_frames - std::min(scrubbed, shape.ring_frames / 4);
 }
+
+abi::Geometry geometry_of(const DeviceShape& shape, const Options& options) noexcept
+{
+    abi::Geometry geometry{};
+    geometry.device_kind = shape.kind;
+    geometry.format = shape.format;
+    geometry.channels = shape.channels;
+    geometry.rate = shape.rate;
+    geometry.period_frames = shape.period_frames;
+    geometry.ring_frames = shape.ring_frames;
+    geometry.margin_frames = margin_frames(shape);
+    geometry.reach_frames = reach_frames(shape);
+    geometry.blocks = (shape.ring_frames + abi::block_frames - 1) / abi::block_frames;
+    geometry.sum_blocks = core::sum_blocks(shape.ring_frames, shape.channels);
+    geometry.latency_frames = shape.latency_frames;
+    geometry.cycle_ns = cycle_ms * 1'000'000;
+    geometry.clip = options.clip;
+    geometry.dither = options.dither;
+    geometry.ring_bytes = std::uint64_t{shape.ring_frames} * shape.channels * core::sample_bytes(shape.format);
+    geometry.arena_bytes = options.arena_bytes;
+    geometry.boundary = shape.boundary;
+    std::copy(shape.chmap.begin(), shape.chmap.end(), geometry.chmap);
+    return geometry;
+}
 } // namespace
 
 Instance::Instance(const Options& options, Say say, ClientNames& names, Retired& retired)
     : device_(open_device(options.wishes, say)), arena_(options.arena_bytes)
 {
-    lay_out_board(options.arena_bytes);
+    lay_out_board(options, say);
     butler_ = std::make_unique<Butler>(*device_, names, retired, options.wishes.output);
     engine_ = std::make_unique<Engine>(*device_, view_, butler_->trace(), butler_->semaphore(),
                                        !options.wishes.output.empty());
@@ -49,35 +74,26 @@ Instance::~Instance()
     butler_->stop();
 }
 
-void Instance::lay_out_board(std::uint64_t arena_bytes)
+void Instance::lay_out_board(const Options& options, Say say)
 {
     const DeviceShape& shape = device_->shape();
-    const std::size_t bytes = core::board_bytes(shape.ring_frames);
+    abi::Geometry geometry = geometry_of(shape, options);
+    if (geometry.format == abi::format_float && geometry.dither != abi::dither_none) {
+        if (say != nullptr)
+            say(fmt::format("{}: --dither {} is left out: its samples are {}, which need none", device_->name(),
+                            core::dither_name(geometry.dither), core::format_name(geometry.format)));
+        geometry.dither = abi::dither_none;
+    }
+    const std::uint64_t arena_bytes = geometry.arena_bytes;
+    const std::size_t bytes = core::board_bytes(geometry);
     board_fd_ = sys::make_sealed_memory("ringmix-board", bytes);
     arena_fd_ = sys::make_sealed_memory("ringmix-arena", arena_bytes);
     board_memory_ = sys::Mapping::shared(board_fd_.get(), bytes, 0, true, "board");
     arena_memory_ = sys::Mapping::shared(arena_fd_.get(), arena_bytes, 0, true, "arena");
 
+    // All zeros, as new memory is, but for what follows.
     auto* board = new (board_memory_.data()) abi::Board{};
-    new (board_memory_.data() + sizeof(abi::Board))
-        abi::BlockVersion[bytes / sizeof(abi::BlockVersion) - sizeof(abi::Board) / sizeof(abi::BlockVersion)]{};
-    abi::Geometry& geometry = board->geometry;
-    geometry.device_kind = shape.kind;
-    geometry.format = shape.format;
-    geometry.channels = shape.channels;
-    geometry.rate = shape.rate;
-    geometry.period_frames = shape.period_frames;
-    geometry.ring_frames = shape.ring_frames;
-    geometry.margin_frames = margin_frames(shape);
-    geometry.reach_frames = reach_frames(shape);
-    geometry.blocks = (shape.ring_frames + abi::block_frames - 1) / abi::block_frames;
-    geometry.latency_frames = shape.latency_frames;
-    geometry.cycle_ns = cycle_ms * 1'000'000;
-    geometry.ring_bytes = std::uint64_t{shape.ring_frames} * shape.channels * core::sample_bytes(shape.format);
-    geometry.arena_bytes = arena_bytes;
-    geometry.boundary = shape.boundary;
-    std::copy(shape.chmap.begin(), shape.chmap.end(), geometry.chmap);
-
+    board->geometry = geometry;
     board->identity.magic = abi::magic;
     board->identity.major = abi::major_version;
     board->identity.minor = abi::minor_version;

@@ -38,7 +38,7 @@ public:
     abi::Slot& slot(std::uint32_t number) noexcept { return view_.board->slots[number]; }
 
 private:
-    void lay_out_board(std::uint64_t arena_bytes);
+    void lay_out_board(const Options& options, Say say);
 
     std::unique_ptr<Device> device_;
     sys::Descriptor board_fd_, arena_fd_;

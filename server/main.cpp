@@ -2,6 +2,7 @@
 //
 // ringmixd: opens a playback device, lets it run for ever, and hands it to clients.
 
+#include "ringmix/protocol.h"
 #include "server/control.h"
 #include "server/log.h"
 #include "server/options.h"
@@ -58,8 +59,6 @@ sys::Descriptor take_signals()
 
 int serve(const Options& options)
 {
-    if (options.autostarted)
-        leave_parent();
     const sys::Descriptor signals = take_signals();
 
     std::string path = options.socket.empty() ? sys::server_socket_path(options.name) : options.socket;
@@ -67,7 +66,7 @@ int serve(const Options& options)
     sys::Descriptor lock;
     const bool own_socket = !listener;
     if (own_socket) {
-        sys::require_socket_path(path);
+        sys::require_socket_place(path);
         lock = sys::try_lock_file(path + ".lock");
         if (!lock)
             throw std::runtime_error("another ringmixd serves " + path + " already; stop it, or choose another --name");
@@ -80,7 +79,7 @@ int serve(const Options& options)
     try {
         Control control(options, std::move(listener), path, !own_socket);
         const std::string what = control.description();
-        fmt::print(stderr, "ringmixd: ready: {}\n", what);
+        fmt::print(stderr, "{}{}\n", protocol::start_ready, what);
         notify_manager("READY=1\nSTATUS=" + what);
         if (options.autostarted)
             leave_stderr();
@@ -94,6 +93,19 @@ int serve(const Options& options)
     if (own_socket)
         unlink(path.c_str());
     return status;
+}
+
+// For the program that started this server and reads its stderr until that is closed. A failure is told
+// by two lines: the errno, and the message.
+int serve_starter(const Options& options)
+{
+    leave_parent();
+    try {
+        return serve(options);
+    } catch (const std::exception& error) {
+        fmt::print(stderr, "{}{}\n", protocol::start_errno, error_number(error));
+        throw;
+    }
 }
 
 } // namespace
@@ -111,7 +123,7 @@ int main(int argc, char** argv)
             return 0;
         }
         set_log_level(options.log_level);
-        return serve(options);
+        return options.autostarted ? serve_starter(options) : serve(options);
     } catch (const UsageError& error) {
         fmt::print(stderr, "ringmixd: {}\nTry 'ringmixd --help'.\n", error.what());
         return 2;

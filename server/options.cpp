@@ -131,14 +131,12 @@ std::string filled(int key, std::string_view value, std::string_view takes)
     return std::string(value);
 }
 
-// For choices of which this build has only the first.
-void only_choice(int key, std::string_view value, std::string_view here, std::string_view missing)
+// One of two choices, 0 or 1, by its name.
+std::uint32_t choice(int key, std::string_view value, std::string_view (*name)(std::uint32_t) noexcept)
 {
-    if (value == missing)
-        throw UsageError(
-            fmt::format("--{}: this build does not have '{}' yet; it takes: {}", option_name(key), missing, here));
-    if (value != here)
-        refuse(key, value, here);
+    if (value != name(0) && value != name(1))
+        refuse(key, value, fmt::format("{} or {}", name(0), name(1)));
+    return value == name(1) ? 1 : 0;
 }
 
 // The options about the device; false for a key that is none of them.
@@ -166,12 +164,6 @@ bool take_device_option(DeviceWishes& wishes, int key, std::string_view value)
     case key_buffer:
         wishes.buffer_frames = whole_number(key, value, 2, most_buffer_frames, "frames");
         return true;
-    case key_clip:
-        only_choice(key, value, "hard", "soft");
-        return true;
-    case key_dither:
-        only_choice(key, value, "none", "tpdf");
-        return true;
     default:
         return false;
     }
@@ -196,6 +188,12 @@ void take_server_option(Options& options, std::optional<double>& idle, int key, 
         break;
     case key_arena:
         options.arena_bytes = std::uint64_t{whole_number(key, value, 1, 1024, "MiB")} << 20;
+        break;
+    case key_clip:
+        options.clip = choice(key, value, core::clip_name);
+        break;
+    case key_dither:
+        options.dither = choice(key, value, core::dither_name);
         break;
     case key_log_level:
         if (!log_level_from_name(value, options.log_level))
@@ -230,6 +228,9 @@ void check_together(const Options& options)
     if (wishes.period_frames != 0 && wishes.buffer_frames != 0 && wishes.buffer_frames / 2 < wishes.period_frames)
         throw UsageError(fmt::format("--buffer: {} frames do not hold two periods of {} frames (--period)",
                                      wishes.buffer_frames, wishes.period_frames));
+    if (options.dither != abi::dither_none && wishes.format == abi::format_float)
+        throw UsageError(fmt::format("--dither: {} is for integer samples, not for --format {}",
+                                     core::dither_name(options.dither), core::format_name(wishes.format)));
 }
 
 } // namespace
@@ -282,8 +283,10 @@ Device:
   --buffer FRAMES      frames of the device's ring, 2 to {buffer}
                        (these five are wishes: the nearest that the device can do
                        is used, and said)
-  --clip hard          above full scale: cut (default)
-  --dither none        below the last bit: cut (default)
+  --clip hard|soft     above full scale: cut (default), or bent from -6 dB on, so that
+                       it is reached at +3.5 dB
+  --dither none|tpdf   below the last bit: rounded (default), or with noise before
+                       (triangular); not for {float}
 
 Clients:
   --name NAME          name of this instance (default: default)
@@ -305,7 +308,7 @@ Exit status: 0 after SIGTERM or SIGINT, 1 on a failure, 2 on a usage error.
 )",
                        fmt::arg("channels", abi::max_channels), fmt::arg("formats", device_format_names()),
                        fmt::arg("period", most_buffer_frames / 2), fmt::arg("buffer", most_buffer_frames),
-                       fmt::arg("idle", most_idle_seconds));
+                       fmt::arg("idle", most_idle_seconds), fmt::arg("float", core::format_name(abi::format_float)));
 }
 
 } // namespace ringmix::server

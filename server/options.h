@@ -20,6 +20,8 @@ struct Options {
     double idle_seconds = -1; // < 0: never
     bool autostarted = false; // --autostarted: detach, end when idle (used by the plugin)
     std::uint64_t arena_bytes = 4u << 20;
+    std::uint32_t clip = abi::clip_hard;
+    std::uint32_t dither = abi::dither_none;
     LogLevel log_level = LogLevel::info;
     enum class Action { run, help, version } action = Action::run;
 };

@@ -268,7 +268,8 @@ std::unique_ptr<Recorder> make_recorder(const std::string& output, const DeviceS
     }
     settings.pack = shape.format == abi::format_s24;
     settings.text = fmt::format("WAV to {}", output);
-    const WavShape wav{shape.channels, shape.rate, shape.format == abi::format_s24 ? 24 : bytes * 8, shape.chmap};
+    const WavShape wav{shape.channels, shape.rate, settings.pack ? 24 : bytes * 8, shape.chmap,
+                       shape.format == abi::format_float};
     return std::make_unique<Recorder>(std::make_unique<WavSink>(output, wav), settings);
 }
 

@@ -2,6 +2,7 @@
 //
 // requests.cpp: what the control thread answers to each message of ringmix/protocol.h.
 
+#include "core/channel_map.h"
 #include "core/format.h"
 #include "core/gain.h"
 #include "server/control.h"
@@ -110,10 +111,8 @@ bool Control::welcome_player(Session& session, const protocol::Hello& hello)
             open_instance();
             log_line(LogLevel::info, "opened again: " + description());
             notify_manager("STATUS=" + description());
-        } catch (const std::system_error& error) {
-            return refuse(session, error.code().value(), error.what());
         } catch (const std::exception& error) {
-            return refuse(session, ENODEV, error.what());
+            return refuse(session, error_number(error), error.what());
         }
     }
     const auto free = std::find_if(owners_.begin(), owners_.end(), [](const SlotOwner& owner) { return !owner.used; });
@@ -137,12 +136,12 @@ bool Control::welcome_player(Session& session, const protocol::Hello& hello)
     const std::uint64_t serial = shared.stream.stream.load(relaxed) >> 32; // goes on, so that no two streams share one
     shared.stream.range.store(0, relaxed);
     shared.stream.posting.store(0, relaxed);
-    shared.stream.posted.store(0, relaxed);
     shared.stream.stream.store(serial << 32 | abi::stream_idle, relaxed);
     shared.stream.underruns.store(0, relaxed);
     shared.stream.late_frames.store(0, relaxed);
     shared.tail.range.store(0, relaxed);
     shared.stream.phase.store(0, relaxed);
+    instance_->engine().forget_gain(slot);
     core::publish_gains(shared, core::GainCurve::constant(free->gain));
     shared.config.state.store(abi::slot_claimed, release_order);
 
@@ -196,12 +195,7 @@ bool Control::configure(Session& session, const protocol::Configure& configure)
     shared.config.channels.store(configure.channels, relaxed);
     shared.config.lane_offset.store(*offset, relaxed);
     shared.config.lane_frames.store(configure.lane_frames, relaxed);
-    for (std::uint32_t word = 0; word < abi::max_channels / 8; word++) {
-        std::uint64_t bytes = 0;
-        for (std::uint32_t i = 0; i < 8; i++)
-            bytes |= std::uint64_t{configure.map[word * 8 + i]} << (8 * i);
-        shared.config.map[word].store(bytes, relaxed);
-    }
+    core::store_map(shared.config, configure.map);
     shared.config.state.store(abi::slot_active, release_order);
     instance_->view().board->engine.active.fetch_or(bit(session.slot), release_order);
 
@@ -226,6 +220,8 @@ bool Control::status(Session& session)
     status.clients = players();
     core::put_text(status.state, instance_ ? (instance_->engine().gone() ? "failed" : "running") : "closed");
     core::put_text(status.device, instance_ ? instance_->device().name() : options_.wishes.device);
+    status.clip = options_.clip;
+    status.dither = options_.dither;
     if (instance_) {
         const abi::Geometry& geometry = instance_->view().geometry;
         const OutputState output = instance_->device().output_state();
@@ -239,6 +235,8 @@ bool Control::status(Session& session)
         status.ring_frames = geometry.ring_frames;
         status.margin_frames = geometry.margin_frames;
         status.reach_frames = geometry.reach_frames;
+        status.clip = geometry.clip;
+        status.dither = geometry.dither;
         status.frames_played = instance_->engine().frames_played();
         status.xruns = instance_->engine().xruns();
         status.repairs = instance_->engine().repairs();

@@ -14,8 +14,9 @@ namespace ringmix::server {
 namespace {
 constexpr std::uint32_t ds64_bytes = 28;
 constexpr std::uint16_t format_pcm = 1;
+constexpr std::uint16_t format_float = 3;
 constexpr std::uint16_t format_extensible = 0xfffe;
-// KSDATAFORMAT_SUBTYPE_PCM behind its first two bytes, which are the format's number.
+// KSDATAFORMAT_SUBTYPE_PCM and _IEEE_FLOAT behind their first two bytes, which are the format's number.
 constexpr std::uint8_t subtype_rest[] = {0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xaa, 0, 0x38, 0x9b, 0x71};
 
 class Bytes {
@@ -37,29 +38,36 @@ private:
     std::vector<std::byte> bytes_;
 };
 
-bool extensible(const WavShape& shape) noexcept { return shape.channels > 2 || shape.bits > 16; }
+bool extensible(const WavShape& shape) noexcept { return shape.channels > 2 || (shape.bits > 16 && !shape.floats); }
 
+// Formats other than plain PCM say how many bytes they add,
+std::uint32_t format_bytes(const WavShape& shape) noexcept { return extensible(shape) ? 40 : shape.floats ? 18 : 16; }
+
+// and what is not PCM has a chunk "fact" with the number of frames.
 std::uint32_t header_size(const WavShape& shape) noexcept
 {
-    return 12 + 8 + ds64_bytes + 8 + (extensible(shape) ? 40 : 16) + 8;
+    return 12 + 8 + ds64_bytes + 8 + format_bytes(shape) + (shape.floats ? 12 : 0) + 8;
 }
 
 void put_format(Bytes& out, const WavShape& shape)
 {
+    const std::uint16_t format = shape.floats ? format_float : format_pcm;
     out.tag("fmt ");
-    out.number(extensible(shape) ? 40 : 16, 4);
-    out.number(extensible(shape) ? format_extensible : format_pcm, 2);
+    out.number(format_bytes(shape), 4);
+    out.number(extensible(shape) ? format_extensible : format, 2);
     out.number(shape.channels, 2);
     out.number(shape.rate, 4);
     out.number(std::uint64_t{shape.rate} * shape.frame_bytes(), 4);
     out.number(shape.frame_bytes(), 2);
     out.number(shape.bits, 2);
-    if (!extensible(shape))
+    if (!extensible(shape)) {
+        out.zeros(format_bytes(shape) - 16); // no bytes follow
         return;
+    }
     out.number(22, 2);         // bytes that follow
     out.number(shape.bits, 2); // valid bits
     out.number(wav_channel_mask(shape), 4);
-    out.number(format_pcm, 2);
+    out.number(format, 2);
     for (const std::uint8_t byte : subtype_rest)
         out.number(byte, 1);
 }
@@ -153,6 +161,11 @@ std::vector<std::byte> wav_header(const WavShape& shape, std::uint64_t data_byte
         out.zeros(ds64_bytes);
     }
     put_format(out, shape);
+    if (shape.floats) {
+        out.tag("fact");
+        out.number(4, 4);
+        out.number(big ? 0xffffffff : data_bytes / shape.frame_bytes(), 4);
+    }
     out.tag("data");
     out.number(big ? 0xffffffff : data_bytes, 4);
     return out.take();

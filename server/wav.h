@@ -2,7 +2,8 @@
 //
 // wav.h: a WAV file that is valid at any moment. One thread; may block on the disk.
 //
-// Plain PCM for one or two channels of 16 bits, WAVE_FORMAT_EXTENSIBLE otherwise. Room for a ds64
+// Plain PCM for one or two channels of 16 bits, plain IEEE_FLOAT for one or two of floats,
+// WAVE_FORMAT_EXTENSIBLE otherwise. Room for a ds64
 // chunk is reserved (as JUNK), so that a file beyond 4 GiB becomes RF64 (EBU Tech 3306) in place.
 
 #pragma once
@@ -24,6 +25,7 @@ struct WavShape {
     std::uint32_t rate;
     std::uint32_t bits; // of a sample in the file: 16, 24 (packed) or 32
     std::array<std::uint8_t, abi::max_channels> chmap;
+    bool floats = false; // of 32 bits; else integers
 
     std::uint32_t frame_bytes() const noexcept { return channels * (bits / 8); }
 };

@@ -46,6 +46,11 @@ inline constexpr std::uint32_t text_bytes = 256;
 inline constexpr std::uint32_t max_message_bytes = 1024;
 inline constexpr unsigned welcome_descriptors = 3; // board, arena, device, in this order
 
+// What a server that a program has started says on standard error: a line that begins so when it is ready;
+// or, if it cannot start, a line of an errno and then one for people.
+inline constexpr char start_ready[] = "ringmixd: ready: ";
+inline constexpr char start_errno[] = "ringmixd: errno: ";
+
 // Message types; the values are part of the protocol.
 inline constexpr std::uint32_t type_hello = 1;
 inline constexpr std::uint32_t type_welcome = 2;
@@ -150,6 +155,8 @@ struct Status {
     std::uint32_t clients;
     std::uint32_t server_pid;
     std::uint32_t realtime; // 1: the engine runs under SCHED_FIFO
+    std::uint32_t clip;     // abi::clip_*
+    std::uint32_t dither;   // abi::dither_*
     std::uint64_t frames_played;
     std::uint64_t xruns;
     std::uint64_t output_frames;      // written to --output
@@ -208,7 +215,7 @@ static_assert(sizeof(Welcome) == 40 && offsetof(Welcome, board_bytes) == 32);
 static_assert(sizeof(Configure) == 64 && offsetof(Configure, lane_frames) == 24);
 static_assert(sizeof(Configured) == 32 && sizeof(Release) == 16 && sizeof(Done) == 24);
 static_assert(sizeof(Error) == 280 && offsetof(Error, text) == 24);
-static_assert(sizeof(Status) == 16 + 576 + 40 + 56 && offsetof(Status, frames_played) == 632);
+static_assert(sizeof(Status) == 16 + 576 + 48 + 56 && offsetof(Status, frames_played) == 640);
 static_assert(sizeof(ClientInfo) == 152 && offsetof(ClientInfo, queued_frames) == 56);
 static_assert(sizeof(SetGain) == 96 && offsetof(SetGain, name) == 32);
 static_assert(sizeof(Status) <= max_message_bytes);

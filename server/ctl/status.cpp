@@ -3,6 +3,8 @@
 // ringmixctl status: the device, how far it has played, and what went wrong so far.
 #include "commands.h"
 
+#include "core/format.h"
+
 #include <fmt/format.h>
 #include <iterator>
 
@@ -22,6 +24,8 @@ std::string json_text(const protocol::Status& status)
     add("channels", status.channels);
     add("period_frames", status.period_frames);
     add("ring_frames", status.ring_frames);
+    add("clip", quoted(core::clip_name(status.clip)));
+    add("dither", quoted(core::dither_name(status.dither)));
     add("margin_frames", status.margin_frames);
     add("reach_frames", status.reach_frames);
     add("frames_played", status.frames_played);
@@ -54,6 +58,8 @@ std::string people_text(const protocol::Status& status, const std::string& socke
                               status.channels == 1 ? "" : "s", status.rate));
     add("period", frames_text(status.period_frames, status.rate));
     add("ring", frames_text(status.ring_frames, status.rate));
+    add("clip", std::string(core::clip_name(status.clip)));
+    add("dither", std::string(core::dither_name(status.dither)));
     add("margin", frames_text(status.margin_frames, status.rate));
     add("reach", frames_text(status.reach_frames, status.rate));
     add("played",

@@ -45,7 +45,7 @@ void Attachment::map_board()
 {
     auto& descriptors = connection_.descriptors();
     const std::size_t bytes = connection_.welcome().board_bytes;
-    if (bytes < sizeof(abi::Board) || bytes > core::board_bytes(abi::max_blocks * abi::block_frames))
+    if (bytes < sizeof(abi::Board) || bytes > core::max_board_bytes())
         reject(connection_.path(), "a board of impossible size");
     sys::require_sealed_memory(descriptors[0].get(), bytes, "board");
     board_ = sys::Mapping::shared(descriptors[0].get(), bytes, 0, true, "board");

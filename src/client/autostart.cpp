@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
+#include <cstring>
 #include <sys/auxv.h>
 #include <system_error>
 #include <thread>
@@ -28,6 +29,16 @@ std::string last_line(const std::string& text)
     const std::size_t before = text.find_last_of('\n', end);
     const std::size_t start = before == std::string::npos ? 0 : before + 1;
     return text.substr(start, end + 1 - start);
+}
+
+// The errno in what a server that failed has said; ENODEV if it said none.
+int told_errno(const std::string& text)
+{
+    const std::size_t at = text.rfind(protocol::start_errno);
+    if (at == std::string::npos)
+        return ENODEV;
+    const int error = std::atoi(text.c_str() + at + std::strlen(protocol::start_errno));
+    return error > 0 && error < 4096 ? error : ENODEV;
 }
 
 sys::Descriptor try_lock(const std::string& listen_path)
@@ -54,8 +65,13 @@ try {
     if (result.timed_out)
         throw ClientError(ETIMEDOUT, "the ringmix server `" + server + "` was not ready in time" +
                                          (line.empty() ? std::string() : ": " + line));
+    if (line.starts_with(protocol::start_ready))
+        throw ClientError(ENODEV, "the ringmix server `" + server +
+                                      "` started, but had ended again before this program "
+                                      "could connect to " +
+                                      listen_path + "; its log tells why (journalctl -t ringmixd)");
     if (!line.empty())
-        throw ClientError(ENODEV, "the ringmix server could not start: " + line);
+        throw ClientError(told_errno(result.diagnostics), "the ringmix server could not start: " + line);
     throw ClientError(ENODEV, "the ringmix server `" + server + "` was started but does not answer on " + listen_path +
                                   "; run it by hand to see why");
 }

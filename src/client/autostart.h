@@ -19,9 +19,9 @@ namespace ringmix::client {
 std::vector<std::string> server_command(const Address& address);
 
 // Makes sure that a server runs and calls `attempt` until it has connected. `listen_path` is where
-// the started server will listen. Throws ClientError with the server's own words when it cannot
-// start (ENODEV), ETIMEDOUT, EPERM in programs with raised privileges, or what the lock file says;
-// what `attempt` throws passes through.
+// the started server will listen. Throws ClientError with the server's own words and errno when
+// it cannot start (ENODEV where it tells none), ETIMEDOUT, EPERM in programs with raised privileges, or what the lock
+// file says; what `attempt` throws passes through.
 void autostart(const Address& address, const std::string& listen_path, const std::function<Attempt()>& attempt);
 
 } // namespace ringmix::client

@@ -7,6 +7,7 @@
 #include "sys/socket.h"
 
 #include <cerrno>
+#include <sys/stat.h>
 #include <system_error>
 #include <unistd.h>
 
@@ -32,9 +33,20 @@ std::string failure_text(int error, const std::string& path)
 {
     if (error == EACCES || error == EPERM)
         return "permission denied on " + path + ": its server does not take this user (see ringmixd's --socket-mode)";
+    if (error == ENAMETOOLONG)
+        return path + " has " + std::to_string(path.size()) + " bytes, too long for a socket's path (at most " +
+               std::to_string(sys::max_socket_path) +
+               "): choose a shorter one with the key socket, RINGMIX_SOCKET or XDG_RUNTIME_DIR";
     if (error == EPROTOTYPE)
         return path + " is a socket, but not one of ringmix";
     return "cannot connect to " + path + ": " + error_words(error);
+}
+
+// The directory cannot be entered, so it is not even known whether there is a socket.
+bool hidden(const std::string& path)
+{
+    struct stat status;
+    return ::lstat(path.c_str(), &status) < 0 && errno == EACCES;
 }
 
 // How to start the server that `address` looks for.
@@ -101,21 +113,28 @@ Attempt Connection::try_path(const Address& address, const std::string& path)
         const int number = error.code().value();
         if (number == ECONNREFUSED)
             refused_ = true;
+        else if (number == EACCES && hidden(path))
+            failures_.push_back(
+                {path, number, "directory " + sys::directory_of(path) + " cannot be entered by this user", true});
         else if (number != ENOENT)
-            failures_.push_back({path, number, failure_text(number, path)});
+            failures_.push_back({path, number, failure_text(number, path), false});
         return Attempt::nobody;
     } catch (const ServerGone& error) {
-        failures_.push_back({path, error.error, error.what()});
+        failures_.push_back({path, error.error, error.what(), false});
         return Attempt::closing;
     }
 }
 
 void Connection::report_failure(const Address& address, const std::vector<std::string>& paths) const
 {
-    if (!failures_.empty())
-        throw ClientError(failures_.front().error, failures_.front().text);
-    throw ClientError(refused_ ? ECONNREFUSED : ENOENT,
-                      "no ringmix server answers on " + joined(paths) + "; " + start_advice(address));
+    std::string closed;
+    for (const Failure& failure : failures_) {
+        if (!failure.hidden)
+            throw ClientError(failure.error, failure.text);
+        closed += " (" + failure.text + ")";
+    }
+    const int error = refused_ ? ECONNREFUSED : failures_.size() == paths.size() ? EACCES : ENOENT;
+    throw ClientError(error, "no ringmix server answers on " + joined(paths) + closed + "; " + start_advice(address));
 }
 
 void Connection::start_server(const Address& address, const std::vector<std::string>& paths)
@@ -126,10 +145,12 @@ void Connection::start_server(const Address& address, const std::vector<std::str
     for (const Failure& failure : failures_) {
         if (failure.error == ENODEV)
             continue; // was just ending
+        if (failure.path == listen_path && failure.hidden)
+            report_failure(address, paths);
         if (failure.path == listen_path)
             throw ClientError(failure.error, failure.text); // a new server could not listen there either
         denied = failure.text;
-        denied_error = failure.error;
+        denied_error = failure.hidden ? ENODEV : failure.error;
     }
     try {
         autostart(address, listen_path, [&] { return try_paths(address, paths); });

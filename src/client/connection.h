@@ -100,6 +100,7 @@ private:
         std::string path;
         int error;
         std::string text;
+        bool hidden = false; // its directory cannot be entered: there may be nobody
     };
 
     sys::Descriptor socket_;

@@ -3,8 +3,8 @@
 #include "client/stream.h"
 
 #include "core/format.h"
-#include "core/gain.h"
 #include "core/message.h"
+#include "core/tail.h"
 #include "sys/timer.h"
 
 #include <cstring>
@@ -35,14 +35,17 @@ void Stream::configure(std::uint32_t format, std::uint32_t channels, std::uint64
 {
     drop();
     wait_for_tail();
+    lane_ = nullptr; // the server takes it back also if it has no room for the new one
     auto request = core::make_message<protocol::Configure>();
     request.format = format;
     request.channels = channels;
-    request.lane_frames = buffer_frames + attachment_->geometry().margin_frames + fade_frames() + lane_reserve_frames;
+    const abi::Geometry& geometry = attachment_->geometry();
+    request.lane_frames =
+        buffer_frames + geometry.margin_frames + core::fade_frames(geometry.rate) + lane_reserve_frames;
     std::memcpy(request.map, map.data(), sizeof request.map);
     const auto lane = attachment_->connection().ask<protocol::Configured>(request);
 
-    const std::uint64_t arena = attachment_->geometry().arena_bytes;
+    const std::uint64_t arena = geometry.arena_bytes;
     frame_bytes_ = core::sample_bytes(format) * channels;
     if (lane.lane_frames < request.lane_frames || lane.lane_offset > arena ||
         lane.lane_frames > (arena - lane.lane_offset) / frame_bytes_)
@@ -56,6 +59,7 @@ void Stream::configure(std::uint32_t format, std::uint32_t channels, std::uint64
     written_ = 0;
     standing_ = 0;
     base_cell_ = 0;
+    tail_cell_ = 0;
 }
 
 void Stream::release() noexcept
@@ -94,8 +98,7 @@ void Stream::set_state(std::uint32_t state, bool new_serial) noexcept
 void Stream::prepare() noexcept
 {
     stop(abi::stream_idle, true);
-    if (lane_frames_ != 0) // behind the cells that are still being played
-        base_cell_ = (tail_end_ + phase_) % lane_frames_;
+    base_cell_ = tail_cell_; // behind the cells that are still being played
     written_ = 0;
     standing_ = 0;
     set_state(abi::stream_prepared, false);
@@ -159,7 +162,6 @@ void Stream::post_reachable() noexcept
             return;
         poster_.post({std::max(posted_, time.now), to});
         posted_ = to;
-        attachment_->slot().stream.posted.store(posted_, relaxed);
         if (to == end)
             return;
     }
@@ -208,25 +210,25 @@ void Stream::commit(std::uint64_t changed, std::uint64_t end) noexcept
     posted_ = std::min(posted_, origin_ + changed);
     post_reachable();
     if (end < old_end) {
-        const Timeline::Reading time = attachment_->timeline().read();
-        const std::uint64_t reach = time.published + attachment_->geometry().reach_frames;
-        poster_.post({std::max(origin_ + end, time.now), std::min(origin_ + old_end, reach)});
+        const std::uint64_t reach = reach_after_change();
+        const std::uint64_t now = attachment_->timeline().read().now;
+        poster_.post({std::max(origin_ + end, now), std::min(origin_ + old_end, reach)});
     }
     repair_others();
 }
 
 // One attempt to place the stream `slack` frames behind the horizon. Fails when this process lost
-// the processor meanwhile, before any of it can have been heard.
+// the processor meanwhile, before any of it can have been heard. There is one tail only, so the stream
+// begins late enough for the present one to have been played before any of this one is heard.
 bool Stream::try_start(std::uint64_t slack) noexcept
 {
     abi::SlotStream& stream = attachment_->slot().stream;
-    const std::uint64_t first = horizon() + slack;
+    const std::uint64_t first = std::max(horizon() + slack, tail_end_ + attachment_->geometry().margin_frames);
     origin_ = first - standing_;
     phase_ = (cell_of(standing_) + lane_frames_ - first % lane_frames_) % lane_frames_;
-    first_ = range_start_ = posted_ = first;
+    range_start_ = posted_ = first;
     const bool tail = first < tail_end_ + lane_frames_; // or it was played long ago
     stream.phase.store(phase_ | (tail ? abi::tail_flag : 0), relaxed);
-    stream.posted.store(posted_, relaxed);
     attachment_->slot().tail.start.store(first, relaxed);
     publish_range();
     if (horizon() <= first)
@@ -249,11 +251,6 @@ void Stream::start() noexcept
     post_reachable();
 }
 
-std::uint64_t Stream::fade_frames() const noexcept
-{
-    return attachment_->geometry().rate * std::uint64_t{abi::fade_ms} / 1000;
-}
-
 // From running to `state`. What is still to be heard of the stream becomes the slot's tail, so that
 // range and lane are free for what comes next.
 void Stream::stop(std::uint32_t state, bool fade) noexcept
@@ -264,12 +261,17 @@ void Stream::stop(std::uint32_t state, bool fade) noexcept
     }
     const Timeline::Reading time = attachment_->timeline().read();
     const std::uint64_t old_end = origin_ + written_;
-    const std::uint64_t cut =
-        std::min(old_end, std::max(range_start_, time.now + attachment_->geometry().margin_frames));
+    const std::uint64_t horizon = time.now + attachment_->geometry().margin_frames;
+    const core::Extent range{std::min(range_start_, old_end), old_end};
+    const core::Ending ending =
+        core::ending_at(range, horizon, fade ? core::fade_frames(attachment_->geometry().rate) : 0);
     running_ = false;
-    standing_ = cut - origin_;
-    const bool heard = cut > range_start_; // what was never heard need not fade
-    leave_tail(cut, fade && heard ? std::min(old_end, cut + fade_frames()) : cut);
+    standing_ = std::max(range_start_, horizon) - origin_; // behind the end, if it ran dry and went on all the same
+    core::leave_tail(attachment_->view(), attachment_->slot(), range, ending, time.now);
+    if (ending.end > range.start) {
+        tail_end_ = ending.end;
+        tail_cell_ = (ending.end + phase_) % lane_frames_;
+    }
     set_state(state, false);
     poster_.post({time.now, std::min(old_end, reach_after_change())});
 }
@@ -280,24 +282,6 @@ std::uint64_t Stream::reach_after_change() const noexcept
 {
     std::atomic_thread_fence(std::memory_order_seq_cst);
     return attachment_->timeline().read().published + attachment_->geometry().reach_frames;
-}
-
-// The frames up to `end` become the tail; those from `cut` on fade out.
-void Stream::leave_tail(std::uint64_t cut, std::uint64_t end) noexcept
-{
-    abi::Slot& slot = attachment_->slot();
-    slot.tail.end_before.store(slot.stream.last_end.load(relaxed), relaxed);
-    slot.tail.fade_before.store(slot.tail.fade_frames.load(relaxed), relaxed);
-    slot.tail.range.store(0, release_order);
-    slot.tail.phase.store(phase_, relaxed);
-    slot.tail.gain.store(core::read_gains(slot).at(cut), relaxed);
-    slot.tail.fade_frames.store(end - cut, relaxed);
-    slot.tail.first.store(first_, relaxed);
-    slot.tail.range.store(core::pack({std::min(range_start_, end), end}), release_order);
-    slot.stream.phase.store(phase_ | abi::tail_flag, release_order);
-    slot.stream.range.store(0, release_order);
-    slot.stream.last_end.store(end, relaxed);
-    tail_end_ = end;
 }
 
 // Set-up paths: until the lane is not needed any more, a few ms at most.
@@ -339,6 +323,8 @@ void Stream::tend() noexcept
 
 void Stream::repair_others() noexcept
 {
+    if (lane_ == nullptr)
+        return; // a slot that is not active must not post: see Poster::repair()
     const std::int64_t now = sys::monotonic_ns();
     if (now < next_repair_ns_)
         return;

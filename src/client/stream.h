@@ -80,10 +80,8 @@ private:
     void silence(std::uint64_t position, std::uint64_t frames) noexcept;
     void stop(std::uint32_t state, bool fade) noexcept;
     std::uint64_t reach_after_change() const noexcept;
-    void leave_tail(std::uint64_t cut, std::uint64_t end) noexcept;
     void wait_for_tail() noexcept;
     std::uint64_t cell_of(std::uint64_t position) const noexcept { return (base_cell_ + position) % lane_frames_; }
-    std::uint64_t fade_frames() const noexcept;
     std::uint64_t too_late(std::uint64_t position, std::uint64_t frames) const noexcept;
     void commit(std::uint64_t changed, std::uint64_t end) noexcept;
     void publish_range() noexcept;
@@ -108,8 +106,8 @@ private:
     std::uint32_t serial_ = 0;
     std::uint64_t base_cell_ = 0;   // of position 0
     std::uint64_t phase_ = 0;       // as published, while running
-    std::uint64_t tail_end_ = 0;    // absolute: the stream before this one is played until then
-    std::uint64_t first_ = 0;       // absolute: the stream's first frame
+    std::uint64_t tail_end_ = 0;    // absolute: the stream before this one is played until then,
+    std::uint64_t tail_cell_ = 0;   // and this is the cell behind its last frame
     std::uint64_t range_start_ = 0; // absolute
     std::uint64_t posted_ = 0;      // absolute: all before it is in the ring
     std::int64_t next_repair_ns_ = 0;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <iterator>
 
 namespace ringmix::core {
 
@@ -70,6 +71,16 @@ bool explicit_map(std::span<const std::uint32_t> targets, std::uint32_t device_c
         map[targets[c]] = static_cast<std::uint8_t>(c);
     }
     return true;
+}
+
+void store_map(abi::SlotConfig& config, std::span<const std::uint8_t, abi::max_channels> map) noexcept
+{
+    for (std::size_t word = 0; word < std::size(config.map); word++) {
+        std::uint64_t bytes = 0;
+        for (std::size_t i = 0; i < 8; i++)
+            bytes |= std::uint64_t{map[word * 8 + i]} << (8 * i);
+        config.map[word].store(bytes, std::memory_order_relaxed);
+    }
 }
 
 } // namespace ringmix::core

@@ -27,4 +27,7 @@ ChannelMap default_map(std::uint32_t client_channels, std::span<const std::uint8
 // no device channel or two client channels go to the same one.
 bool explicit_map(std::span<const std::uint32_t> targets, std::uint32_t device_channels, ChannelMap& map) noexcept;
 
+// Puts a map into a slot's configuration: byte d of its words is entry d.
+void store_map(abi::SlotConfig& config, std::span<const std::uint8_t, abi::max_channels> map) noexcept;
+
 } // namespace ringmix::core

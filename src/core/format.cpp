@@ -46,4 +46,14 @@ std::uint32_t format_from_name(std::string_view text) noexcept
     return 0;
 }
 
+std::string_view clip_name(std::uint32_t clip) noexcept
+{
+    return clip == abi::clip_hard ? "hard" : clip == abi::clip_soft ? "soft" : "?";
+}
+
+std::string_view dither_name(std::uint32_t dither) noexcept
+{
+    return dither == abi::dither_none ? "none" : dither == abi::dither_tpdf ? "tpdf" : "?";
+}
+
 } // namespace ringmix::core

@@ -36,11 +36,15 @@ constexpr std::uint8_t silence_byte(std::uint32_t format) noexcept { return form
 // True for the formats that a device's ring may have.
 constexpr bool device_format(std::uint32_t format) noexcept
 {
-    return format >= abi::format_s16 && format <= abi::format_s32;
+    return format >= abi::format_s16 && format <= abi::format_float;
 }
 
 // ALSA's names ("S16_LE", ...); "?" for a value that is no format, 0 for a name that is none.
 std::string_view format_name(std::uint32_t format) noexcept;
 std::uint32_t format_from_name(std::string_view name) noexcept;
+
+// The values of --clip and --dither (abi::clip_*, abi::dither_*); "?" for a value that is none.
+std::string_view clip_name(std::uint32_t clip) noexcept;
+std::string_view dither_name(std::uint32_t dither) noexcept;
 
 } // namespace ringmix::core

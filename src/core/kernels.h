@@ -37,6 +37,14 @@ struct Kernels {
     // As core::finalize of mix.h, for narrow sums of at most 64 lanes; `wide` may be null.
     using Finalize = void(std::byte* out, const std::int32_t* narrow, const std::int64_t* wide,
                           std::size_t samples) noexcept;
+    // wide[i] += narrow[i], in wide scale.
+    using Fold = void(std::int64_t* wide, const std::int32_t* narrow, std::size_t samples) noexcept;
+    // The soft clip of mix.h, in place.
+    using Soften = void(std::int64_t* sums, std::size_t samples) noexcept;
+    // The dither of mix.h, in place. `first_sample` is the number of sums[0]; `last_bit` is that of the
+    // device's last bit in the sums: at most 52.
+    using Dither = void(std::int64_t* sums, std::size_t samples, std::uint64_t first_sample,
+                        std::uint32_t last_bit) noexcept;
     // Lanes of one format at unity gain straight to the device.
     using Mix = void(std::byte* out, const Source* lanes, std::size_t count, std::size_t samples) noexcept;
     using Copy = void(std::byte* out, const std::byte* lane, std::size_t bytes) noexcept;
@@ -45,9 +53,14 @@ struct Kernels {
     AddNarrow* add_narrow[format_count];  // unity gain: U8, S16, S24, S24_3, otherwise null
     AddWide* add_wide[format_count];      // unity gain: S32, FLOAT, otherwise null
     AddWide* add_gain[format_count];      // all formats, each lane times its gain
-    Finalize* finalize[format_count];     // S16, S24, S24_3, S32, otherwise null
+    AddNarrow* add_narrow_sums;           // lanes of narrow sums: int32
+    AddWide* add_wide_sums;               // lanes of wide sums: int64
+    Finalize* finalize[format_count];     // S16, S24, S24_3, S32, FLOAT, otherwise null
     Mix* mix[format_count][format_count]; // [lane][device]; null: go through the sums
     Copy* copy;
+    Fold* fold;
+    Soften* soften;
+    Dither* dither;
 };
 
 // The variants that this processor can run, best first, ended by null. The last one is plain C++.

@@ -5,6 +5,7 @@
 
 #pragma once
 
+#include "core/kernels_shape.h"
 #include "core/kernels_sinks.h"
 
 namespace ringmix::core {
@@ -40,9 +41,20 @@ template <class V> struct FloatLanes {
     static constexpr int steps = 2 * V::scale;
     static constexpr int some_steps = V::scale;
 };
+template <class V> struct LoneFloatLanes : FloatLanes<V> {
+    template <int n> using Sums = LoneFloat<V, n>;
+};
 template <class V, class Load> struct GainLanes {
     template <int n> using Sums = GainSums<V, Load, n>;
     using Exact = GainLanes;
+    static constexpr bool checked = false;
+    static constexpr int steps = V::scale;
+    static constexpr int some_steps = 1;
+};
+
+template <class V> struct WideSumsLanes {
+    template <int n> using Sums = SumsOfWide<V, n>;
+    using Exact = WideSumsLanes;
     static constexpr bool checked = false;
     static constexpr int steps = V::scale;
     static constexpr int some_steps = 1;
@@ -191,16 +203,26 @@ template <class V> void copy(std::byte* out, const std::byte* lane, std::size_t 
     put_bytes(out, lane, bytes);
 }
 
+// Lanes to the device. One lane alone, as `Lone` of them, which is all the same unless that is a shorter way.
+template <class V, class Lanes, class Lone, class Sink>
+void mix(std::byte* out, const Source* lanes, std::size_t count, std::size_t samples) noexcept
+{
+    if (count == 1)
+        return run<V, Lone, Sink>(out, lanes, count, samples);
+    run<V, Lanes, Sink>(out, lanes, count, samples);
+}
+
 // The direct kernels of one lane format. Devices of 24 bits in 3 bytes are too rare for more code.
-template <class V, class Lanes> struct Row {
-    static constexpr Kernels::Mix* s16 = run<V, Lanes, ToS16<V>>;
-    static constexpr Kernels::Mix* s24 = run<V, Lanes, ToWords<V, S24Format<V>>>;
-    static constexpr Kernels::Mix* s32 = run<V, Lanes, ToWords<V, S32Format<V>>>;
+template <class V, class Lanes, class Lone = Lanes> struct Row {
+    static constexpr Kernels::Mix* s16 = mix<V, Lanes, Lone, ToS16<V>>;
+    static constexpr Kernels::Mix* s24 = mix<V, Lanes, Lone, ToWords<V, S24Format<V>>>;
+    static constexpr Kernels::Mix* s32 = mix<V, Lanes, Lone, ToWords<V, S32Format<V>>>;
 };
 
-#define RINGMIX_MIX_ROW(lanes)                                                                                         \
+#define RINGMIX_MIX_ROW(...)                                                                                           \
     {                                                                                                                  \
-        nullptr, nullptr, Row<V, lanes>::s16, Row<V, lanes>::s24, nullptr, Row<V, lanes>::s32, nullptr                 \
+        nullptr, nullptr, Row<V, __VA_ARGS__>::s16, Row<V, __VA_ARGS__>::s24, nullptr, Row<V, __VA_ARGS__>::s32,       \
+            nullptr                                                                                                    \
     }
 
 template <class V> constexpr Kernels make_kernels(const char* name) noexcept
@@ -211,6 +233,7 @@ template <class V> constexpr Kernels make_kernels(const char* name) noexcept
     using S24In3 = NarrowLanes<V, LoadS24In3<V>>;
     using S32 = WideLanes<V, LoadS32<V>>;
     using Float = typename V::template BestFloat<FloatLanes<V>, WideLanes<V, LoadFloat<V>>>;
+    using OneFloat = typename V::template BestFloat<LoneFloatLanes<V>, WideLanes<V, LoadFloat<V>>>;
     return {
         name,
         {nullptr, add_narrow<V, U8>, add_narrow<V, S16>, add_narrow<V, S24>, add_narrow<V, S24In3>, nullptr, nullptr},
@@ -218,10 +241,21 @@ template <class V> constexpr Kernels make_kernels(const char* name) noexcept
         {nullptr, add_wide<V, GainLanes<V, LoadU8<V>>>, add_wide<V, GainLanes<V, LoadS16<V>>>,
          add_wide<V, GainLanes<V, LoadS24<V>>>, add_wide<V, GainLanes<V, LoadS24In3<V>>>,
          add_wide<V, GainLanes<V, LoadS32<V>>>, add_wide<V, GainLanes<V, LoadFloat<V>>>},
+        add_narrow<V, NarrowLanes<V, LoadNarrowSums<V>>>,
+        add_wide<V, WideSumsLanes<V>>,
         {nullptr, nullptr, finalize<V, ToS16<V>>, finalize<V, ToWords<V, S24Format<V>>>,
-         finalize<V, ToWords<V, S24In3Format<V>>>, finalize<V, ToWords<V, S32Format<V>>>, nullptr},
-        {{}, {}, RINGMIX_MIX_ROW(S16), RINGMIX_MIX_ROW(S24), {}, RINGMIX_MIX_ROW(S32), RINGMIX_MIX_ROW(Float)},
+         finalize<V, ToWords<V, S24In3Format<V>>>, finalize<V, ToWords<V, S32Format<V>>>, finalize_float},
+        {{},
+         {},
+         RINGMIX_MIX_ROW(S16),
+         RINGMIX_MIX_ROW(S24),
+         {},
+         RINGMIX_MIX_ROW(S32),
+         RINGMIX_MIX_ROW(Float, OneFloat)},
         copy<V>,
+        fold_sums,
+        soften_sums,
+        dither_sums,
     };
 }
 

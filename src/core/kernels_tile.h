@@ -166,6 +166,30 @@ template <class V, int steps> struct FloatSums {
     }
 };
 
+// A single FLOAT lane: nothing to sum, so the rounded samples are the sum. Sound as FloatSums is.
+template <class V, int steps> struct LoneFloat {
+    static constexpr std::size_t bytes = 4;
+    using Guard = typename V::FloatGuard;
+    Int<V> rounded[2 * steps];
+    typename V::Clipped clipped;
+
+    void clear() noexcept { clipped = V::none_clipped(); }
+    void add(const std::byte* at, const Source&) noexcept
+    {
+#pragma GCC unroll 16
+        for (int i = 0; i < 2 * steps; ++i) {
+            rounded[i] = V::round(V::load_float(at + static_cast<std::size_t>(i) * V::width * bytes));
+            clipped = V::note_clipped(clipped, rounded[i]);
+        }
+    }
+    bool sound() const noexcept { return !V::any_clipped(clipped); }
+    Wide<V> result(int step) const noexcept
+    {
+        const int i = 2 * step;
+        return {{V::template sra<7>(rounded[i]), V::template sra<7>(rounded[i + 1])}, {rounded[i], rounded[i + 1]}};
+    }
+};
+
 // Any lane with a gain. Only for ToWide.
 template <class V, class Load, int steps> struct GainSums {
     static constexpr std::size_t bytes = Load::bytes;
@@ -193,6 +217,33 @@ template <class V, class Load, int steps> struct GainSums {
         typename V::Products half[2];
     };
     Result result(int step) const noexcept { return {{V::in_order(sum[2 * step]), V::in_order(sum[2 * step + 1])}}; }
+};
+
+// Wide sums of other lanes. Only for ToWideSums.
+template <class V, int steps> struct SumsOfWide {
+    static constexpr std::size_t bytes = 8;
+    using Guard = typename V::NoGuard;
+    typename V::Products sum[2 * steps];
+
+    void clear() noexcept
+    {
+        for (auto& s : sum)
+            s = {V::zero(), V::zero()};
+    }
+    void add(const std::byte* at, const Source&) noexcept
+    {
+        constexpr std::size_t vector = V::width * 4;
+#pragma GCC unroll 16
+        for (int i = 0; i < 2 * steps; ++i, at += 2 * vector) {
+            sum[i].a = V::add64(sum[i].a, V::load(at));
+            sum[i].b = V::add64(sum[i].b, V::load(at + vector));
+        }
+    }
+    bool sound() const noexcept { return true; }
+    struct Result {
+        typename V::Products half[2];
+    };
+    Result result(int step) const noexcept { return {{sum[2 * step], sum[2 * step + 1]}}; }
 };
 
 // --- Samples of the lane formats, V::width at a time -------------------------------------------
@@ -225,6 +276,13 @@ template <class V> struct LoadS24In3 {
     using Guard = typename V::NoGuard;
     static Int<V> wide(const std::byte* at) noexcept { return V::load_24_high(at); }
     static Int<V> narrow(const std::byte* at) noexcept { return V::template sra<8>(wide(at)); }
+};
+
+// Sums of other lanes (mix.h).
+template <class V> struct LoadNarrowSums {
+    static constexpr std::size_t bytes = 4;
+    using Guard = typename V::NoGuard;
+    static Int<V> narrow(const std::byte* at) noexcept { return V::load(at); }
 };
 
 template <class V> struct LoadS32 {

@@ -309,6 +309,36 @@ void finalize_as(std::byte* __restrict out, const std::int32_t* __restrict narro
     });
 }
 
+// A sum as a float of which 1.0 is full scale, rounded to nearest, halves to even. In integers, so that it
+// does not matter what rounding mode the program has set.
+std::uint32_t float_of(std::int64_t sum) noexcept
+{
+    constexpr std::int64_t full = std::int64_t{1} << 53;
+    sum = std::clamp(sum, -full, full - (1 << 22));
+    if (sum == 0)
+        return 0;
+    auto size = static_cast<std::uint64_t>(sum < 0 ? -sum : sum);
+    const int zeros = std::countl_zero(size);
+    size <<= zeros;
+    constexpr std::uint64_t half = std::uint64_t{1} << 39; // of the last of the 24 bits that stay
+    const std::uint64_t rest = size & (2 * half - 1);
+    auto kept = static_cast<std::uint32_t>(size >> 40);
+    kept += rest > half || (rest == half && (kept & 1) != 0) ? 1 : 0;
+    // The leading one of `kept` adds 1 to the exponent; so does rounding up to the next power of two.
+    const auto exponent = static_cast<std::uint32_t>(127 + 63 - zeros - 53 - 1);
+    return (sum < 0 ? 0x80000000 : 0) + (exponent << 23) + kept;
+}
+
+void finalize_float(std::byte* __restrict out, const std::int32_t* __restrict narrow,
+                    const std::int64_t* __restrict wide, std::size_t samples) noexcept
+{
+    for (std::size_t i = 0; i < samples; ++i) {
+        const auto more = static_cast<std::uint64_t>(static_cast<std::int64_t>(narrow[i]) << 30);
+        const auto sum = static_cast<std::uint64_t>(wide == nullptr ? 0 : wide[i]) + more;
+        store(out + 4 * i, float_of(static_cast<std::int64_t>(sum)));
+    }
+}
+
 } // namespace
 
 void accumulate_narrow(std::int32_t* narrow, const std::byte* lane, std::size_t frames, const LaneShape& shape) noexcept
@@ -360,6 +390,8 @@ void finalize(std::byte* out, std::uint32_t format, const std::int32_t* narrow, 
         return finalize_as<ToS24In3>(out, narrow, wide, samples);
     case abi::format_s32:
         return finalize_as<ToS32>(out, narrow, wide, samples);
+    case abi::format_float:
+        return finalize_float(out, narrow, wide, samples);
     default:
         return;
     }

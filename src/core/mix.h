@@ -9,8 +9,18 @@
 //   wide    int64, 32-bit scale with 22 fractional bits (full scale = 2^53): S32 and FLOAT lanes,
 //           and any lane with a gain or in a fade; 64 lanes at +12 dB need 62 bits
 //
-// `finalize` adds both, rounds once (half up) to the device's format and saturates. FLOAT is
-// rounded (half up) and clamped to 32 bits once; NaN is silence.
+// `finalize` adds both, rounds once (half up) to the device's format and saturates. A FLOAT lane is
+// rounded (half up) and clamped to 32 bits once; NaN is silence. A FLOAT device gets the sum, clamped
+// to [-2^53, 2^53 - 2^22], times 2^-53, rounded once (to nearest, halves to even).
+//
+// Two things can be asked for before that; both take the sum of both kinds, and are made by kernels.h:
+//
+//   soften  (--clip soft) x -> sign(x) * (1 - (3/2 - |x|)^2 / 2) for |x| from 1/2 to 3/2, where 1 is
+//           full scale: below nothing changes, above it is full scale. In integers: with a = min(|x|,
+//           3 * 2^52), above 2^52, d = (3 * 2^52 - a) >> 22, it is 2^53 - ((d * d) >> 10)
+//   dither  (--dither tpdf) adds u1 + u2 - 1 device units, where u1 and u2 are the halves of a random
+//           word, from 0 to 1, that the sample's number alone decides: absolute frame * device
+//           channels + channel. A sum that need not be rounded is left alone
 //
 // These functions read lanes that other processes may be writing at the same moment: the result of
 // such a race is garbage in that sample and is recombined by whoever sees the block's version move.
@@ -39,6 +49,12 @@ struct LaneShape {
 constexpr bool narrow_format(std::uint32_t format) noexcept
 {
     return format >= abi::format_u8 && format <= abi::format_s24_3;
+}
+
+// The bit of a wide sum that is the last bit of an integer device format.
+constexpr std::uint32_t last_bit(std::uint32_t format) noexcept
+{
+    return format == abi::format_s16 ? 38 : format == abi::format_s32 ? 22 : 30;
 }
 
 // narrow[i * sums + d] += sample(i, map[d]), for `frames` frames at `lane` (any alignment).

@@ -228,14 +228,15 @@ inline bool add_slot(const BoardView& view, std::uint32_t index, const Batch& ba
 
 } // namespace
 
-bool gather(const BoardView& view, std::uint64_t from, std::uint32_t frames, Pieces& pieces) noexcept
+bool gather(const BoardView& view, std::uint64_t slots, std::uint64_t from, std::uint32_t frames,
+            Pieces& pieces) noexcept
 {
     pieces.count = 0;
     pieces.cut_count = 0;
     pieces.alike = true;
     const Batch batch{from, frames};
-    for (std::uint64_t active = view.board->engine.active.load(acquire); active != 0; active &= active - 1) {
-        const auto slot = static_cast<std::uint32_t>(std::countr_zero(active));
+    for (; slots != 0; slots &= slots - 1) {
+        const auto slot = static_cast<std::uint32_t>(std::countr_zero(slots));
         // What is usually needed of each: its stream and its configuration.
         const auto* ahead = reinterpret_cast<const std::byte*>(view.board->slots + slot + slots_ahead);
         __builtin_prefetch(ahead + offsetof(abi::Slot, stream));

@@ -82,8 +82,9 @@ inline GainLine line_of(const Pieces& pieces, std::size_t piece, std::uint32_t f
             static_cast<std::uint64_t>(frame - pieces.line_start[piece])};
 }
 
-// What the active slots have in the batch of `frames` frames from `from` on. False: it did not fit,
+// What `slots` (a bit each) have in the batch of `frames` frames from `from` on. False: it did not fit,
 // which happens only to nonsense (ranges longer than their tiny lanes); one frame always fits.
-bool gather(const BoardView& view, std::uint64_t from, std::uint32_t frames, Pieces& pieces) noexcept;
+bool gather(const BoardView& view, std::uint64_t slots, std::uint64_t from, std::uint32_t frames,
+            Pieces& pieces) noexcept;
 
 } // namespace ringmix::core

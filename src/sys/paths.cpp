@@ -75,7 +75,8 @@ void make_directories_for(const std::string& path)
             continue;
         const int error = errno;
         if (::access(directory.c_str(), F_OK) < 0)
-            fail(error, "make directory ", directory, " for ", path, " (--socket chooses another place)");
+            fail(error, "directory ", directory, " for ", path,
+                 " does not exist and cannot be made; make it, or choose another --socket");
     }
 }
 

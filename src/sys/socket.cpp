@@ -9,16 +9,17 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <system_error>
+#include <unistd.h>
 
 namespace ringmix::sys {
 namespace {
 
-constexpr std::size_t max_path = sizeof(sockaddr_un::sun_path) - 1;
 constexpr int connect_timeout_s = 5;
 constexpr std::int64_t ns_per_ms = 1'000'000;
 
@@ -32,9 +33,9 @@ sockaddr_un to_address(const std::string& path)
     // An empty path or one that starts with 0 would be an abstract address, open to everybody.
     if (path.empty() || path.find('\0') != std::string::npos)
         fail(EINVAL, "socket path '", path, "'");
-    if (path.size() > max_path)
-        fail(ENAMETOOLONG, "socket path ", path, " (at most ", std::to_string(max_path),
-             " bytes: choose a shorter one with --socket)");
+    if (path.size() > max_socket_path)
+        fail(ENAMETOOLONG, "socket path ", path, " has ", std::to_string(path.size()), " bytes, and at most ",
+             std::to_string(max_socket_path), " bytes fit: choose a shorter one with --socket");
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     std::memcpy(address.sun_path, path.data(), path.size());
@@ -61,10 +62,10 @@ void set_send_timeout(int socket, int seconds)
         fail(errno, "setsockopt SO_SNDTIMEO");
 }
 
-std::string directory_of(const std::string& path)
+void refuse_other_file(const std::string& path, const struct stat& status)
 {
-    const auto slash = path.rfind('/');
-    return slash == std::string::npos ? "." : path.substr(0, std::max<std::size_t>(slash, 1));
+    if (!S_ISSOCK(status.st_mode))
+        fail(EEXIST, "listen on ", path, ": it is no socket and is left alone; remove it or choose another --socket");
 }
 
 // Removes a socket file that nobody answers. Two servers cannot do it to each other: the caller
@@ -74,8 +75,7 @@ void remove_stale(const std::string& path, const sockaddr_un& address)
     struct stat status;
     if (::lstat(path.c_str(), &status) < 0)
         return; // nothing there, or bind() tells what is wrong
-    if (!S_ISSOCK(status.st_mode))
-        fail(EEXIST, "listen on ", path, ": it is no socket and is left alone; remove it or choose another --socket");
+    refuse_other_file(path, status);
     // Non-blocking: the owner of a full queue is alive (EAGAIN), however slow.
     const Descriptor probe = make_socket(SOCK_NONBLOCK);
     const int error = connect_once(probe.get(), address) == 0 ? EADDRINUSE : errno;
@@ -89,13 +89,8 @@ void remove_stale(const std::string& path, const sockaddr_un& address)
 
 void bind_to(int socket, const std::string& path, const sockaddr_un& address)
 {
-    if (::bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0)
-        return;
-    const int error = errno;
-    if (error == EACCES || error == EPERM || error == EROFS)
-        fail(error, "bind ", path, ": directory ", directory_of(path),
-             " is not writable (--socket chooses another place)");
-    fail(error, "bind ", path);
+    if (::bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) < 0)
+        fail(errno, "bind ", path);
 }
 
 // The file gets the socket's mode less the umask: never too much. Give back what the umask took.
@@ -163,7 +158,26 @@ bool receive_now(int socket, std::span<std::byte> buffer, Packet& packet)
 
 } // namespace
 
-void require_socket_path(const std::string& path) { to_address(path); }
+std::string directory_of(const std::string& path)
+{
+    const auto slash = path.rfind('/');
+    return slash == std::string::npos ? "." : path.substr(0, std::max<std::size_t>(slash, 1));
+}
+
+void require_socket_place(const std::string& path)
+{
+    to_address(path);
+    make_directories_for(path);
+    const std::string directory = directory_of(path);
+    struct stat status;
+    if (::stat(directory.c_str(), &status) == 0 && !S_ISDIR(status.st_mode))
+        fail(ENOTDIR, "listen on ", path, ": ", directory, " is no directory; choose another --socket");
+    if (::faccessat(AT_FDCWD, directory.c_str(), W_OK | X_OK, AT_EACCESS) < 0)
+        fail(errno, "listen on ", path, ": directory ", directory,
+             " is not writable for this user; choose another --socket");
+    if (::lstat(path.c_str(), &status) == 0)
+        refuse_other_file(path, status);
+}
 
 Descriptor connect_to(const std::string& path)
 {
@@ -184,7 +198,7 @@ Descriptor connect_to(const std::string& path)
 Descriptor listen_at(const std::string& path, mode_t mode)
 {
     const sockaddr_un address = to_address(path);
-    make_directories_for(path);
+    require_socket_place(path);
     remove_stale(path, address);
     Descriptor socket = make_socket(SOCK_NONBLOCK);
     // Before bind(), so that the file is never more open than asked, whatever the umask.

@@ -16,6 +16,7 @@
 #include <span>
 #include <string>
 #include <sys/types.h>
+#include <sys/un.h>
 #include <vector>
 
 namespace ringmix::sys {
@@ -26,8 +27,15 @@ inline constexpr std::size_t max_passed_descriptors = 8;
 // else what connect() said (ENOENT, ECONNREFUSED: nobody listens). Close-on-exec.
 Descriptor connect_to(const std::string& path);
 
-// Throws as connect_to and listen_at do if `path` cannot be a socket's: empty, too long.
-void require_socket_path(const std::string& path);
+// The bytes that a socket's path can have.
+inline constexpr std::size_t max_socket_path = sizeof(sockaddr_un::sun_path) - 1;
+
+// The directory that `path` lies in.
+std::string directory_of(const std::string& path);
+
+// Throws as listen_at does, leaving nothing behind, if no socket can be made at `path`: it is empty or too
+// long, is the path of something else, or its directory cannot be made or written. Makes missing parents.
+void require_socket_place(const std::string& path);
 
 // A listening socket at `path` with mode `mode` (e.g. 0600), close-on-exec, non-blocking. Missing
 // parent directories are made with 0700. A socket file that nobody answers is replaced; one that

@@ -10,6 +10,8 @@
 //                              while CLIENTS clients have frames there
 //   round/SIMD/LANE/DEVICE/CLIENTS/FRAMES  the same where each client is the next to arrive, so that
 //                              half of the others have frames there on average
+//   shape/SIMD/LANE/DEVICE/SHAPE/CLIENTS/FRAMES   as post, where SHAPE tells what is done to the sums: hard
+//                              (nothing), soft (--clip soft), tpdf (--dither tpdf), both
 //   two/...                    two_processes.cpp
 //
 // One iteration is one transfer of stereo frames, S16 where nothing else is said. A pass goes once
@@ -48,12 +50,14 @@ struct Post {
     std::uint32_t clients;
     std::uint32_t frames;
     bool rounds; // each client publishes no more than it has written
+    std::uint32_t clip = abi::clip_hard;
+    std::uint32_t dither = abi::dither_none;
 };
 
 void run_post(benchmark::State& state, const Post& post)
 {
     core::use_kernels(*post.kernels);
-    const Board board(post.device_format, post.lane_format, post.clients);
+    const Board board(post.device_format, post.lane_format, post.clients, post.clip, post.dither);
     std::vector<std::unique_ptr<Client>> clients;
     for (std::uint32_t i = 0; i < post.clients; ++i)
         clients.push_back(std::make_unique<Client>(board, i));
@@ -138,12 +142,36 @@ benchmark::internal::Benchmark* usual(benchmark::internal::Benchmark* benchmark)
     return benchmark->Unit(benchmark::kNanosecond);
 }
 
-void register_post(const char* kind, const Post& post)
+void register_post(const char* kind, const Post& post, const char* shape = "")
 {
     const std::string name = std::string(kind) + '/' + post.kernels->name + '/' + name_of(post.lane_format) + '/' +
-                             name_of(post.device_format) + '/' + std::to_string(post.clients) + '/' +
+                             name_of(post.device_format) + '/' + shape + std::to_string(post.clients) + '/' +
                              std::to_string(post.frames);
     usual(benchmark::RegisterBenchmark(name.c_str(), [post](benchmark::State& state) { run_post(state, post); }));
+}
+
+void register_shapes()
+{
+    const struct {
+        const char* name;
+        std::uint32_t clip, dither;
+    } shapes[] = {{"hard/", abi::clip_hard, abi::dither_none},
+                  {"soft/", abi::clip_soft, abi::dither_none},
+                  {"tpdf/", abi::clip_hard, abi::dither_tpdf},
+                  {"both/", abi::clip_soft, abi::dither_tpdf}};
+    const struct {
+        std::uint32_t lane, device;
+    } formats[] = {{abi::format_s16, abi::format_s16},
+                   {abi::format_s32, abi::format_s16},
+                   {abi::format_float, abi::format_s32},
+                   {abi::format_float, abi::format_float}};
+    for (const core::Kernels* const* variant = core::usable_kernels(); *variant != nullptr; ++variant)
+        for (const auto& [lane, device] : formats)
+            for (const auto& [name, clip, dither] : shapes)
+                for (const std::uint32_t clients : {1u, 8u})
+                    if (device != abi::format_float || dither == abi::dither_none)
+                        register_post("shape", {*variant, lane, device, clients, usual_frames, false, clip, dither},
+                                      name);
 }
 
 void register_dmix()
@@ -194,6 +222,7 @@ int main(int argc, char** argv)
         return 2;
     ringmix::bench::register_dmix();
     ringmix::bench::register_posts();
+    ringmix::bench::register_shapes();
     ringmix::bench::register_two_processes();
     benchmark::RunSpecifiedBenchmarks();
     return 0;

@@ -64,25 +64,17 @@ inline void fill_with_noise(std::byte* at, std::uint32_t format, std::size_t sam
 
 class Board {
 public:
-    Board(std::uint32_t device_format, std::uint32_t lane_format, std::uint32_t clients)
-        : memory_(core::board_bytes(ring_frames)), arena_(clients * lane_bytes(lane_format)),
-          ring_(lane_bytes(device_format))
+    Board(std::uint32_t device_format, std::uint32_t lane_format, std::uint32_t clients,
+          std::uint32_t clip = abi::clip_hard, std::uint32_t dither = abi::dither_none)
+        : arena_(clients * lane_bytes(lane_format)), ring_(lane_bytes(device_format)),
+          memory_(core::board_bytes(geometry(device_format)))
     {
         auto* board = new (memory_.data()) abi::Board;
         board->identity.magic = abi::magic;
         board->identity.major = abi::major_version;
-        abi::Geometry& g = board->geometry;
-        g.device_kind = abi::device_virtual;
-        g.format = device_format;
-        g.channels = channels;
-        g.rate = 48000;
-        g.period_frames = 256;
-        g.ring_frames = ring_frames;
-        g.margin_frames = 64;
-        g.reach_frames = ring_frames - 1024;
-        g.blocks = ring_frames / abi::block_frames;
-        g.ring_bytes = ring_.size();
-        g.arena_bytes = arena_.size();
+        board->geometry = geometry(device_format);
+        board->geometry.clip = clip;
+        board->geometry.dither = dither;
         board->identity.ready.store(1);
         if (core::validate_board(memory_.data(), memory_.size(), view_) != nullptr)
             std::abort();
@@ -97,6 +89,23 @@ public:
     abi::Slot& slot(std::uint32_t i) const noexcept { return view_.board->slots[i]; }
 
 private:
+    abi::Geometry geometry(std::uint32_t device_format) const
+    {
+        abi::Geometry g{};
+        g.device_kind = abi::device_virtual;
+        g.format = device_format;
+        g.channels = channels;
+        g.rate = 48000;
+        g.period_frames = 256;
+        g.ring_frames = ring_frames;
+        g.margin_frames = 64;
+        g.reach_frames = ring_frames - 1024;
+        g.blocks = ring_frames / abi::block_frames;
+        g.ring_bytes = ring_.size();
+        g.arena_bytes = arena_.size();
+        g.sum_blocks = core::sum_blocks(ring_frames, channels);
+        return g;
+    }
     static std::size_t lane_bytes(std::uint32_t format)
     {
         return std::size_t{ring_frames} * channels * core::sample_bytes(format);
@@ -115,9 +124,9 @@ private:
         fill_with_noise(view_.arena + i * lane_bytes(format), format, std::size_t{ring_frames} * channels, i + 1);
     }
 
-    Shared memory_;
     Shared arena_;
     Shared ring_;
+    Shared memory_;
     core::BoardView view_;
 };
 

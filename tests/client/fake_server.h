@@ -18,18 +18,17 @@
 #include <string>
 #include <system_error>
 #include <thread>
+#include <unistd.h>
 #include <vector>
 
-namespace ringmix::tests
-{
+namespace ringmix::tests {
 
 using client::Address;
 using client::ClientError;
 using client::Connection;
 
 // Where XDG_RUNTIME_DIR points while it exists; nothing of the tests touches the user's own.
-class RuntimeDirectory
-{
+class RuntimeDirectory {
 public:
     RuntimeDirectory()
     {
@@ -52,9 +51,23 @@ private:
     char path_[40] = "/tmp/ringmix-connection-XXXXXX";
 };
 
+// This process is nobody for as long as it lives, if it was root.
+class AsNobody {
+public:
+    AsNobody() : before_(::geteuid())
+    {
+        if (before_ == 0)
+            REQUIRE(::seteuid(65534) == 0);
+    }
+    AsNobody(const AsNobody&) = delete;
+    ~AsNobody() { ::seteuid(before_) == 0 ? void() : std::abort(); }
+
+private:
+    uid_t before_;
+};
+
 // A server in a thread of the test: `serve` gets each connection in turn.
-class FakeServer
-{
+class FakeServer {
 public:
     using Serve = std::function<void(int socket)>;
 

@@ -12,8 +12,7 @@
 using namespace ringmix;
 using namespace ringmix::tests;
 
-namespace
-{
+namespace {
 
 // A program that stands in for ringmixd.
 std::string script(const RuntimeDirectory& directory, const std::string& body)
@@ -81,6 +80,39 @@ TEST_CASE("autostart: a server that cannot start says why")
         ::setenv("RINGMIX_SERVER", script(directory, "exec sleep 20\n").c_str(), 1);
         address.start_ms = 100;
         CHECK(connect(address).error == ETIMEDOUT);
+    }
+}
+
+TEST_CASE("autostart: what a server tells of its start beside words")
+{
+    const RuntimeDirectory directory;
+    Address address = player(directory.file("s"));
+    address.autostart = true;
+    SUBCASE("with its errno")
+    {
+        const std::string path = script(directory, "echo 'ringmixd: errno: 16' >&2\n"
+                                                   "echo 'ringmixd: error: device hw:9 is busy' >&2\nexit 1\n");
+        ::setenv("RINGMIX_SERVER", path.c_str(), 1);
+        const Outcome outcome = connect(address);
+        CAPTURE(outcome.text);
+        CHECK(outcome.error == EBUSY);
+        CHECK(outcome.says("could not start: ringmixd: error: device hw:9 is busy"));
+        CHECK_FALSE(outcome.says("errno"));
+    }
+    SUBCASE("with an errno that is none")
+    {
+        const std::string path = script(directory, "echo 'ringmixd: errno: -1' >&2\necho no >&2\nexit 1\n");
+        ::setenv("RINGMIX_SERVER", path.c_str(), 1);
+        CHECK(connect(address).error == ENODEV);
+    }
+    SUBCASE("ready, and then gone")
+    {
+        ::setenv("RINGMIX_SERVER", script(directory, "echo 'ringmixd: ready: virtual' >&2\nexit 0\n").c_str(), 1);
+        const Outcome outcome = connect(address);
+        CAPTURE(outcome.text);
+        CHECK(outcome.error == ENODEV);
+        CHECK_FALSE(outcome.says("could not start"));
+        CHECK((outcome.says("had ended again") && outcome.says(address.socket) && outcome.says("journalctl")));
     }
 }
 

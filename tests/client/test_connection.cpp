@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <sys/stat.h>
 #include <unistd.h>
 
 using namespace ringmix;
@@ -77,17 +78,46 @@ TEST_CASE("connection: nobody there")
     }
     SUBCASE("a path that is too long")
     {
-        CHECK(connect(player("/tmp/" + std::string(200, 'x'))).error == ENAMETOOLONG);
+        const std::string name = "/tmp/" + std::string(200, 'x');
+        const Outcome outcome = connect(player(name));
+        CAPTURE(outcome.text);
+        CHECK(outcome.error == ENAMETOOLONG);
+        CHECK(
+            (outcome.says(name + " has 205 bytes") && outcome.says("at most 107") && outcome.says("choose a shorter")));
     }
     SUBCASE("no permission")
     {
-        if (::geteuid() == 0)
-            return; // root may do everything
+        ::chmod(directory.file(".").c_str(), 0711);
         const sys::Descriptor listener = sys::listen_at(path, 0);
+        const AsNobody user;
         const Outcome outcome = connect(player(path));
         CHECK(outcome.error == EACCES);
         CHECK(outcome.says("permission denied on " + path));
     }
+}
+
+TEST_CASE("connection: a directory that cannot be entered")
+{
+    const RuntimeDirectory directory;
+    std::filesystem::create_directory(directory.file("closed"));
+    ::chmod(directory.file("closed").c_str(), 0);
+    ::chmod(directory.file(".").c_str(), 0711);
+    ::setenv("XDG_RUNTIME_DIR", directory.file("closed").c_str(), 1);
+    Address address = player("");
+    address.instance = "no-such-instance";
+    const AsNobody user;
+    const Outcome outcome = connect(address);
+    CAPTURE(outcome.text);
+    CHECK(outcome.error == ENOENT);
+    CHECK(outcome.says("no ringmix server answers"));
+    CHECK(outcome.says("directory " + directory.file("closed/ringmix") + " cannot be entered"));
+    CHECK(outcome.says("ringmixd --name no-such-instance"));
+    address.autostart = true; // a new server could not listen there
+    CHECK(connect(address).says("cannot be entered"));
+    address.autostart = false;
+    address.socket = directory.file("closed/s");
+    CHECK(connect(address).error == EACCES);
+    CHECK(connect(address).says("no ringmix server answers"));
 }
 
 TEST_CASE("connection: silent and garbled servers")

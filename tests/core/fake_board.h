@@ -69,16 +69,25 @@ inline abi::Geometry geometry(std::uint32_t format, std::uint32_t channels, std:
     g.margin_frames = ring_frames / 16;
     g.reach_frames = ring_frames - ring_frames / 8;
     g.blocks = (ring_frames + abi::block_frames - 1) / abi::block_frames;
+    g.sum_blocks = core::sum_blocks(ring_frames, channels);
     g.cycle_ns = 10'000'000;
     g.ring_bytes = std::uint64_t{ring_frames} * channels * core::sample_bytes(format);
     g.arena_bytes = arena_bytes;
     return g;
 }
 
+// The same with soft clipping and dither.
+inline abi::Geometry shaped(abi::Geometry g, std::uint32_t clip, std::uint32_t dither)
+{
+    g.clip = clip;
+    g.dither = dither;
+    return g;
+}
+
 class FakeBoard {
 public:
     explicit FakeBoard(const abi::Geometry& g, bool at_start = false)
-        : memory_(core::board_bytes(g.ring_frames)), arena_(g.arena_bytes, at_start), ring_(g.ring_bytes, at_start)
+        : memory_(core::board_bytes(g)), arena_(g.arena_bytes, at_start), ring_(g.ring_bytes, at_start)
     {
         auto* board = new (memory_.data()) abi::Board;
         board->identity.magic = abi::magic;

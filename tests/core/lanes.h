@@ -5,8 +5,10 @@
 
 #pragma once
 
+#include "core/channel_map.h"
 #include "tests/core/dice.h"
 #include "tests/core/fake_board.h"
+#include "tests/core/sums.h"
 
 #include <algorithm>
 #include <bit>
@@ -43,12 +45,7 @@ inline void install(const FakeBoard& board, std::uint32_t index, const Lane& lan
         slot.gains[0].gains[i].store(i == 0 ? lane.gain : 0);
     }
     slot.config.gain.store(lane.fade_frames != 0 ? 0 : abi::gain_flat | lane.gain);
-    for (std::uint32_t word = 0; word < abi::max_channels / 8; ++word) {
-        std::uint64_t bytes = 0;
-        for (std::uint32_t i = 8; i-- > 0;)
-            bytes = bytes << 8 | lane.map[word * 8 + i];
-        slot.config.map[word].store(bytes);
-    }
+    core::store_map(slot.config, lane.map);
     slot.stream.phase.store(lane.phase);
     slot.stream.range.store(core::pack(lane.range));
     board.board().engine.active.fetch_or(std::uint64_t{1} << index);
@@ -116,12 +113,8 @@ inline std::int64_t mixed(const FakeBoard& board, std::span<const Lane> lanes, s
     std::int64_t sum = 0;
     for (const Lane& lane : lanes)
         sum += contribution(board, lane, frame, channel);
-    const std::uint32_t format = board.view().geometry.format;
-    const int bits = format == abi::format_s16 ? 16 : format == abi::format_s32 ? 32 : 24;
-    const int shift = 22 + 32 - bits;
-    const std::int64_t rounded = (sum + (std::int64_t{1} << (shift - 1))) >> shift;
-    const std::int64_t top = std::int64_t{1} << (bits - 1);
-    return std::clamp(rounded, -top, top - 1);
+    const abi::Geometry& device = board.view().geometry;
+    return device_sample(sum, device, frame * device.channels + channel);
 }
 
 // The sample that lies in the ring.

@@ -100,6 +100,17 @@ TEST_CASE("channel_map: more device channels than there can be do no harm")
     CHECK(mapped(0, {fl, fr}) == Positions{none, none});
 }
 
+TEST_CASE("channel_map: byte d of a slot's words is entry d")
+{
+    ChannelMap map;
+    for (std::size_t d = 0; d < map.size(); d++)
+        map[d] = static_cast<std::uint8_t>(0xe0 ^ d);
+    abi::SlotConfig config;
+    store_map(config, map);
+    for (std::size_t d = 0; d < map.size(); d++)
+        CHECK((config.map[d / 8].load() >> 8 * (d % 8) & 0xff) == (0xe0 ^ d));
+}
+
 TEST_CASE("channel_map: an explicit map")
 {
     ChannelMap map;

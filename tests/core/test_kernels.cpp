@@ -24,11 +24,12 @@ using ringmix::test::Dice;
 
 namespace {
 
-__extension__ using Exact = __int128;
+using test::Exact;
 
 constexpr std::uint32_t formats[] = {abi::format_u8,    abi::format_s16, abi::format_s24,
                                      abi::format_s24_3, abi::format_s32, abi::format_float};
-constexpr std::uint32_t device_formats[] = {abi::format_s16, abi::format_s24, abi::format_s24_3, abi::format_s32};
+constexpr std::uint32_t device_formats[] = {abi::format_s16, abi::format_s24, abi::format_s24_3, abi::format_s32,
+                                            abi::format_float};
 
 template <class Check> void each_variant(Check check)
 {
@@ -115,14 +116,6 @@ private:
     std::vector<Source> sources_;
 };
 
-Exact saturated(Exact sum, std::uint32_t device)
-{
-    const int bits = device == abi::format_s16 ? 16 : device == abi::format_s32 ? 32 : 24;
-    const int shift = 54 - bits;
-    const Exact top = Exact{1} << (bits - 1);
-    return std::clamp((sum + (Exact{1} << (shift - 1))) >> shift, -top, top - 1);
-}
-
 // Where a device's samples go: at any address, between canaries.
 class Output {
 public:
@@ -182,7 +175,7 @@ void check_lanes(Dice& dice, const Kernels& k, std::uint32_t format, const Lanes
         CAPTURE(device);
         Output out(dice, device, samples);
         k.mix[format][device](out.data(), lanes.data(), lanes.count(), samples);
-        REQUIRE(out.holds([&](std::size_t i) { return saturated(lanes.sum(i, false), device); }));
+        REQUIRE(out.holds([&](std::size_t i) { return test::device_sample(lanes.sum(i, false), device); }));
     }
 }
 
@@ -260,12 +253,14 @@ TEST_CASE("kernels: 64 lanes of the extremes, all alike, do not overflow")
                     k.add_gain[format](wide.data(), sources.data(), 64, samples);
                     Output sum(dice, device, samples);
                     k.finalize[device](sum.data(), narrow.data(), wide.data(), samples);
-                    CHECK(sum.holds([&](std::size_t) { return saturated(one * 256 * abi::unity_gain, device); }));
+                    CHECK(sum.holds(
+                        [&](std::size_t) { return test::device_sample(one * 256 * abi::unity_gain, device); }));
                     if (k.mix[format][device] == nullptr)
                         continue;
                     Output out(dice, device, samples);
                     k.mix[format][device](out.data(), sources.data(), 64, samples);
-                    CHECK(out.holds([&](std::size_t) { return saturated(one * 64 * abi::unity_gain, device); }));
+                    CHECK(out.holds(
+                        [&](std::size_t) { return test::device_sample(one * 64 * abi::unity_gain, device); }));
                 }
             }
     });
@@ -278,6 +273,13 @@ TEST_CASE("kernels: sums are rounded and saturated alike by all")
     for (const std::int32_t edge : {0, 127, 128, 0x7fffff, 0x800000, -0x800000, -0x800080, -0x7fff80, 0x7fff80})
         for (std::int32_t d = -2; d <= 2; ++d)
             edges.push_back(edge + d);
+    // Near halves of a float's last bit, and near full scale.
+    const auto wide_edge = [&] {
+        const std::int64_t odd = static_cast<std::int64_t>(dice.below(1 << 25)) - (1 << 24);
+        const std::int64_t full = (dice.once_in(2) ? 1 : -1) * (std::int64_t{1} << 53);
+        const std::int64_t near = static_cast<std::int64_t>(dice.below(5)) - 2;
+        return (dice.once_in(3) ? full - (near << dice.below(30)) : odd << dice.below(29)) + near;
+    };
     each_variant([&](const Kernels& k) {
         for (const std::uint32_t device : device_formats)
             for (int round = 0; round < 300; ++round) {
@@ -288,15 +290,20 @@ TEST_CASE("kernels: sums are rounded and saturated alike by all")
                     narrow[i] = dice.once_in(2) ? edges[dice.below(edges.size())]
                                                 : (static_cast<std::int32_t>(dice.word()) >> (1 + dice.below(24)));
                     wide[i] = static_cast<std::int64_t>(dice.word()) >> (1 + dice.below(62));
+                    if (dice.once_in(3)) {
+                        narrow[i] = 0;
+                        wide[i] = wide_edge();
+                    }
                 }
                 INFO("device ", device, " samples ", samples);
                 Output alone(dice, device, samples);
                 k.finalize[device](alone.data(), narrow.data(), nullptr, samples);
-                REQUIRE(alone.holds([&](std::size_t i) { return saturated(Exact{narrow[i]} << 30, device); }));
+                REQUIRE(
+                    alone.holds([&](std::size_t i) { return test::device_sample(Exact{narrow[i]} << 30, device); }));
                 Output both(dice, device, samples);
                 k.finalize[device](both.data(), narrow.data(), wide.data(), samples);
-                REQUIRE(
-                    both.holds([&](std::size_t i) { return saturated((Exact{narrow[i]} << 30) + wide[i], device); }));
+                REQUIRE(both.holds(
+                    [&](std::size_t i) { return test::device_sample((Exact{narrow[i]} << 30) + wide[i], device); }));
             }
     });
 }
@@ -348,7 +355,7 @@ TEST_CASE("kernels: the program's rounding mode and traps change nothing, and st
 #endif
                     REQUIRE(std::fegetround() == mode);
                     std::fesetround(FE_TONEAREST);
-                    REQUIRE(out.holds([&](std::size_t i) { return saturated(lanes.sum(i, false), device); }));
+                    REQUIRE(out.holds([&](std::size_t i) { return test::device_sample(lanes.sum(i, false), device); }));
                 }
             }
         });

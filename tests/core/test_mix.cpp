@@ -3,6 +3,7 @@
 // The mixing arithmetic against a reference that is written from its definition, in 128 bits.
 #include "core/format.h"
 #include "core/mix.h"
+#include "tests/core/sums.h"
 
 #include <doctest/doctest.h>
 
@@ -18,7 +19,7 @@ using namespace ringmix::core;
 
 namespace {
 
-__extension__ using Exact = __int128;
+using test::Exact;
 
 constexpr unsigned seed = 20240229;
 constexpr std::uint32_t loudest = 4 * abi::unity_gain; // +12 dB
@@ -88,13 +89,6 @@ Exact reference_gain(const GainLine& line, std::size_t frame)
     return line.length == 0 ? Exact{line.from} : (line.from * left + line.to * position) / Exact{line.length};
 }
 
-std::int64_t reference_device(std::uint32_t format, Exact total)
-{
-    const int bits = format == abi::format_s16 ? 16 : format == abi::format_s32 ? 32 : 24;
-    const Exact unit = Exact{1} << (54 - bits);
-    return static_cast<std::int64_t>(saturated(floor_divide(total + unit / 2, unit), bits));
-}
-
 struct Lane {
     Bytes memory; // ends with the last sample, so that the address sanitizer sees any read beyond
     std::size_t offset = 0;
@@ -156,7 +150,7 @@ private:
         Bytes out(end + 16, std::byte{0xa5});
         finalize(out.data() + offset, format, narrow_.data() + 1, wide, total_.size());
         for (std::size_t i = 0; i < total_.size(); ++i)
-            if (number(&out[offset + i * bytes], bytes) != reference_device(format, total_[i]))
+            if (number(&out[offset + i * bytes], bytes) != test::device_sample(total_[i], format))
                 return false;
         const auto untouched = [](std::byte byte) { return byte == std::byte{0xa5}; };
         const auto at = [&](std::size_t i) { return out.begin() + static_cast<std::ptrdiff_t>(i); };
@@ -256,7 +250,8 @@ private:
     std::mt19937_64 engine_{seed};
 };
 
-constexpr std::uint32_t device_formats[] = {abi::format_s16, abi::format_s24, abi::format_s24_3, abi::format_s32};
+constexpr std::uint32_t device_formats[] = {abi::format_s16, abi::format_s24, abi::format_s24_3, abi::format_s32,
+                                            abi::format_float};
 
 // A lane of one channel, nine times the same sample.
 Lane constant_lane(std::initializer_list<int> sample)
@@ -369,7 +364,8 @@ TEST_CASE("mix: any narrow sum is rounded and saturated alike with and without a
         finalize(both.data(), format, narrow.data(), wide.data(), narrow.size());
         bool right = true;
         for (std::size_t i = 0; i < narrow.size(); ++i)
-            right = right && number(&alone[i * bytes], bytes) == reference_device(format, Exact{narrow[i]} * (1 << 30));
+            right =
+                right && number(&alone[i * bytes], bytes) == test::device_sample(Exact{narrow[i]} * (1 << 30), format);
         CHECK(right);
         CHECK(alone == both);
     }
@@ -388,7 +384,7 @@ TEST_CASE("mix: an unknown format adds nothing and writes nothing")
         CHECK(wide == std::vector<std::int64_t>(5));
     }
     const std::vector<std::int32_t> narrow(5, 1 << 20);
-    for (const std::uint32_t format : {0u, abi::format_u8, abi::format_float, 7u}) {
+    for (const std::uint32_t format : {0u, abi::format_u8, 7u}) {
         Bytes out(20, std::byte{0xa5});
         finalize(out.data(), format, narrow.data(), nullptr, narrow.size());
         CHECK(out == Bytes(20, std::byte{0xa5}));

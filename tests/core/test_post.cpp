@@ -29,8 +29,7 @@ constexpr std::uint64_t presents[] = {0,       1,           777,    bit(24) - 10
 
 struct Scene {
     Scene(Dice& dice, std::uint32_t ring_frames, std::uint64_t near)
-        : board(test::geometry(dice.between(abi::format_s16, abi::format_s32), channels(dice), ring_frames, 40000),
-                dice.once_in(2))
+        : board(geometry(dice, ring_frames), dice.once_in(2))
     {
         test::fill_randomly(dice, board.arena(), board.view().geometry.arena_bytes);
         test::fill_randomly(dice, board.ring(), board.view().geometry.ring_bytes);
@@ -42,6 +41,16 @@ struct Scene {
         board.published = near;
         board.now = near;
         before.assign(board.ring(), board.ring() + board.view().geometry.ring_bytes);
+    }
+
+    // Every second device is plain.
+    static abi::Geometry geometry(Dice& dice, std::uint32_t ring_frames)
+    {
+        const std::uint32_t format = dice.between(abi::format_s16, abi::format_float);
+        const abi::Geometry plain = test::geometry(format, channels(dice), ring_frames, 40000);
+        if (dice.once_in(2))
+            return plain;
+        return test::shaped(plain, dice.below(2), format == abi::format_float ? 0 : dice.below(2));
     }
 
     static std::uint32_t channels(Dice& dice)
@@ -98,6 +107,60 @@ TEST_CASE("post: recombine stores the sum of the lanes, and nothing else")
                 REQUIRE(scene.untouched_but({from, from + frames}));
                 REQUIRE(scene.board.intact());
             }
+}
+
+// Such lanes may take a shorter way to the device, and a lane alone may even be copied.
+TEST_CASE("post: plain lanes that are all alike, on every device")
+{
+    Dice dice(30);
+    for (std::uint32_t lane_format = abi::format_u8; lane_format <= abi::format_float; ++lane_format)
+        for (std::uint32_t format = abi::format_s16; format <= abi::format_float; ++format)
+            for (std::uint32_t kind = 0; kind < (format == abi::format_float ? 2 : 4); ++kind)
+                for (const std::uint32_t count : {1u, 3u}) {
+                    FakeBoard board(test::shaped(test::geometry(format, 2, 1000, 40000), kind % 2, kind / 2));
+                    test::fill_randomly(dice, board.arena(), board.view().geometry.arena_bytes);
+                    test::fill_randomly(dice, board.ring(), board.view().geometry.ring_bytes);
+                    std::vector<Lane> lanes(count);
+                    for (std::uint32_t i = 0; i < count; ++i) {
+                        lanes[i].format = lane_format;
+                        lanes[i].offset = 10000 * i;
+                        lanes[i].frames = 1000;
+                        lanes[i].range = {0, 250};
+                        test::install(board, i, lanes[i]);
+                    }
+                    recombine(board.view(), 0, 256); // all of them, then silence
+                    INFO("lanes ", count, " of format ", lane_format, ", device ", format, ", kind ", kind);
+                    REQUIRE(test::wrong_samples(board, lanes, {0, 256}) == 0);
+                }
+}
+
+TEST_CASE("post: who recombines a frame, and with which others, does not show")
+{
+    Dice dice(29);
+    for (const std::uint64_t near : presents)
+        for (int i = 0; i < 20; ++i) {
+            const std::uint32_t format = dice.between(abi::format_s16, abi::format_s32);
+            FakeBoard board(test::shaped(test::geometry(format, Scene::channels(dice), 1000, 40000), dice.below(2),
+                                         abi::dither_tpdf));
+            test::fill_randomly(dice, board.arena(), board.view().geometry.arena_bytes);
+            for (std::uint32_t k = 0; k < 4; ++k)
+                test::install(board, k, test::random_lane(dice, board, k, 4, near));
+            Poster poster(board.view(), board.slot(63).stream.posting, board.playhead());
+            board.published = board.now = near;
+            poster.post({near, near + 1000});
+            const std::vector<std::byte> whole(board.ring(), board.ring() + board.view().geometry.ring_bytes);
+            test::fill_randomly(dice, board.ring(), whole.size());
+            for (std::uint64_t at = near; at < near + 1000;) {
+                const auto to_end = static_cast<std::uint32_t>(1000 - at % 1000);
+                const auto left = static_cast<std::uint32_t>(near + 1000 - at);
+                const std::uint32_t most = std::min({batch_frames(board.view()), to_end, left});
+                const std::uint32_t frames = dice.between(1, most);
+                recombine(board.view(), at, frames);
+                at += frames;
+            }
+            CAPTURE(near);
+            REQUIRE(std::equal(whole.begin(), whole.end(), board.ring()));
+        }
 }
 
 TEST_CASE("post: recombine of impossible stretches stays inside the ring")

@@ -233,7 +233,7 @@ TEST_CASE("post faults: no contents of the shared words lead out of the buffers"
     Dice dice(33);
     for (int round = 0; round < 300; ++round) {
         const std::uint32_t ring = dice.between(128, 300);
-        FakeBoard board(test::geometry(dice.between(abi::format_s16, abi::format_s32), dice.between(1, 32), ring,
+        FakeBoard board(test::geometry(dice.between(abi::format_s16, abi::format_float), dice.between(1, 32), ring,
                                        dice.between(4096, 9000)),
                         dice.once_in(2));
         test::fill_randomly(dice, board.arena(), board.view().geometry.arena_bytes);

@@ -40,6 +40,7 @@ struct Plan {
     std::uint32_t channels;
     bool rewinds;
     bool sleeps;
+    bool shaped = false; // by the device: soft clipping and dither
 };
 
 double seconds()
@@ -311,8 +312,9 @@ private:
 
 void play(const Plan& plan)
 {
-    FakeBoard board(test::geometry(plan.device_format, plan.channels, plan.ring_frames,
-                                   plan.posters * 5000 * plan.channels * std::uint64_t{4}));
+    const abi::Geometry plain = test::geometry(plan.device_format, plan.channels, plan.ring_frames,
+                                               plan.posters * 5000 * plan.channels * std::uint64_t{4});
+    FakeBoard board(plan.shaped ? test::shaped(plain, abi::clip_soft, abi::dither_tpdf) : plain);
     std::vector<std::unique_ptr<Player>> players;
     for (unsigned i = 0; i < plan.posters; ++i)
         players.push_back(std::make_unique<Player>(board, plan, i));
@@ -323,7 +325,7 @@ void play(const Plan& plan)
     std::vector<std::thread> threads;
     for (const auto& player : players)
         threads.emplace_back([&] { player->run(stop); });
-    const auto length = std::chrono::duration<double>(seconds() / 4);
+    const auto length = std::chrono::duration<double>(seconds() / 5);
     const Clock::time_point end = Clock::now() + std::chrono::duration_cast<Clock::duration>(length);
     // A busy machine may give the clients no time: then it takes longer.
     while (Clock::now() < end || (device.loud < enough && Clock::now() < end + std::chrono::seconds(10)))
@@ -350,4 +352,9 @@ void play(const Plan& plan)
 TEST_CASE("post threads: two posters") { play({2, 4096, abi::format_s16, 2, false, false}); }
 TEST_CASE("post threads: four posters that change their minds") { play({4, 4000, abi::format_s16, 2, true, false}); }
 TEST_CASE("post threads: eight posters that sleep") { play({8, 4096, abi::format_s24_3, 2, false, true}); }
+TEST_CASE("post threads: four posters, softened and dithered")
+{
+    play({4, 4000, abi::format_s16, 2, true, false, true});
+}
 TEST_CASE("post threads: five posters that do all of it") { play({5, 4001, abi::format_s32, 6, true, true}); }
+TEST_CASE("post threads: twenty-four posters, who keep sums") { play({24, 4001, abi::format_s16, 2, true, true}); }

@@ -73,7 +73,8 @@ TEST_CASE("validate: a good board is accepted and its geometry copied")
     CHECK(view.geometry.ring_frames == 1000);
     fake.board().geometry.ring_frames = 5; // the copy does not follow
     CHECK(view.geometry.ring_frames == 1000);
-    CHECK(fake.memory_bytes() == sizeof(abi::Board) + 16 * sizeof(abi::BlockVersion));
+    CHECK(fake.memory_bytes() == sizeof(abi::Board) + 16 * sizeof(abi::BlockVersion) + 16 * sizeof(abi::SumHead) +
+                                     16 * abi::groups * abi::block_frames * 2 * sizeof(std::int64_t));
 }
 
 TEST_CASE("validate: identity")
@@ -109,7 +110,7 @@ TEST_CASE("validate: every hostile field of the geometry is refused")
 {
     using G = abi::Geometry;
     refuses(&G::device_kind, {0, 3, huge32}, "unknown kind of device");
-    refuses(&G::format, {0, abi::format_u8, abi::format_float, 7, huge32}, "unknown sample format");
+    refuses(&G::format, {0, abi::format_u8, 7, huge32}, "unknown sample format");
     refuses(&G::channels, {0, 33, huge32}, "impossible number of channels");
     refuses(&G::rate, {0, 1, 999, 1000001, huge32}, "impossible rate");
     refuses(&G::ring_frames, {0, 1, 127, abi::max_blocks * abi::block_frames + 1, 0x80000000, huge32},
@@ -120,6 +121,9 @@ TEST_CASE("validate: every hostile field of the geometry is refused")
     refuses(&G::period_frames, {0, 1001, huge32}, "impossible period");
     refuses(&G::reach_frames, {0, 1001, huge32}, "impossible margin or reach");
     refuses(&G::margin_frames, {good().reach_frames, 1000, huge32}, "impossible margin or reach");
+    refuses(&G::sum_blocks, {3, 9, 32, 0x80000000, huge32}, "impossible number of blocks with sums");
+    refuses(&G::clip, {2, huge32}, "unknown kind of clipping");
+    refuses(&G::dither, {2, huge32}, "unknown kind of dither");
     refuses(&G::arena_bytes, {0, 4095, (std::uint64_t{1} << 31) + 1, huge64}, "impossible arena size");
     // Fields that disagree with others.
     refuses(&G::channels, {1, 3, 32}, "ring size in frames and in bytes disagree");
@@ -127,6 +131,18 @@ TEST_CASE("validate: every hostile field of the geometry is refused")
             "ring size in frames and in bytes disagree");
     refuses(&G::ring_frames, {961, 1024}, "ring size in frames and in bytes disagree");
     refuses(&G::ring_frames, {128, 1025}, "ring size and number of blocks disagree");
+}
+
+TEST_CASE("validate: clipping and dither")
+{
+    const auto fault = [](std::uint32_t format, std::uint32_t clip, std::uint32_t dither) {
+        return fault_after(
+            [=](abi::Board& b) { b.geometry = test::shaped(test::geometry(format, 2, 1000, 8192), clip, dither); });
+    };
+    CHECK(fault(abi::format_s16, abi::clip_soft, abi::dither_tpdf) == "");
+    CHECK(fault(abi::format_s32, abi::clip_hard, abi::dither_tpdf) == "");
+    CHECK(fault(abi::format_float, abi::clip_soft, abi::dither_none) == "");
+    CHECK(fault(abi::format_float, abi::clip_hard, abi::dither_tpdf) == "FLOAT samples cannot be dithered");
 }
 
 TEST_CASE("validate: a kernel's pointer wraps beyond the ring")

@@ -4,9 +4,10 @@
 // With clang: -fsanitize=fuzzer,address,undefined -DRINGMIX_LIBFUZZER. Any other build runs the given
 // files, or without any a fixed number of random inputs.
 //
-// An input is a series of records of ten bytes, {where, what}: `where` below the number of the
-// board's words puts `what` into that word, any other is an operation with `what` as argument. The
-// board is valid at first; it is attached to at the first operation.
+// An input is a byte that chooses the device's format, clipping and dither, and then a series of records
+// of ten bytes, {where, what}: `where` below the number of the board's words puts `what` into that word,
+// any other is an operation with `what` as argument. The board is valid at first; it is attached to at the
+// first operation.
 #include "tests/core/lanes.h"
 
 #include <cstdint>
@@ -29,11 +30,19 @@ void require(bool condition)
         std::abort();
 }
 
+// All valid ones: five formats, of which FLOAT has no dither.
+abi::Geometry geometry(std::uint32_t kind)
+{
+    const std::uint32_t format = abi::format_s16 + kind % 5;
+    const std::uint32_t dither = format == abi::format_float ? abi::dither_none : kind / 10 % 2;
+    return test::shaped(test::geometry(format, 2, 300, 6000), kind / 5 % 2, dither);
+}
+
 class Target {
 public:
-    Target() : fake_(test::geometry(abi::format_s16, 2, 300, 5000)), posting_(&fake_.slot(3).stream.posting)
+    explicit Target(std::uint8_t kind) : fake_(geometry(kind)), posting_(&fake_.slot(3).stream.posting)
     {
-        for (std::uint32_t i = 0; i < 5; ++i) {
+        for (std::uint32_t i = 0; i < 6; ++i) {
             test::Lane lane;
             lane.format = abi::format_u8 + i;
             lane.offset = 1000 * i;
@@ -64,7 +73,7 @@ private:
         refused_ = fault != nullptr || g.ring_frames > max_frames || g.arena_bytes > 1'000'000;
         if (refused_)
             return false;
-        require(core::board_bytes(g.ring_frames) <= fake_.memory_bytes());
+        require(core::board_bytes(g) <= fake_.memory_bytes());
         ring_ = std::make_unique<Guarded>(g.ring_bytes);
         arena_ = std::make_unique<Guarded>(g.arena_bytes);
         view_.ring = ring_->data();
@@ -124,8 +133,10 @@ private:
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size)
 {
-    Target target;
-    for (; size >= 10; data += 10, size -= 10) {
+    if (size == 0)
+        return 0;
+    Target target(data[0]);
+    for (++data, --size; size >= 10; data += 10, size -= 10) {
         std::uint16_t where;
         std::uint64_t what;
         std::memcpy(&where, data, 2);
@@ -138,10 +149,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
 #ifndef RINGMIX_LIBFUZZER
 
-#include <cstdio>
-#include <fstream>
-#include <iterator>
-#include <vector>
+#include "run_target.h"
 
 namespace {
 
@@ -157,7 +165,7 @@ void append(std::vector<std::uint8_t>& input, std::uint16_t where, std::uint64_t
 std::vector<std::uint8_t> random_input(test::Dice& dice)
 {
     constexpr std::uint32_t engine = offsetof(abi::Board, engine) / 8, slots = offsetof(abi::Board, slots) / 8;
-    std::vector<std::uint8_t> input;
+    std::vector<std::uint8_t> input{static_cast<std::uint8_t>(dice.below(20))};
     const auto damage = [&](std::uint32_t first, std::uint32_t end) {
         append(input, static_cast<std::uint16_t>(first + dice.below(end - first)), dice.skewed());
     };
@@ -178,23 +186,11 @@ std::vector<std::uint8_t> random_input(test::Dice& dice)
 
 int main(int argc, char** argv)
 {
-    for (int i = 1; i < argc; ++i) {
-        std::ifstream file(argv[i], std::ios::binary);
-        if (!file) {
-            std::fprintf(stderr, "cannot read %s\n", argv[i]);
-            return 1;
-        }
-        const std::vector<char> input{std::istreambuf_iterator<char>(file), {}};
-        LLVMFuzzerTestOneInput(reinterpret_cast<const std::uint8_t*>(input.data()), input.size());
-    }
-    if (argc > 1)
-        return 0;
     test::Dice dice(1);
-    for (int round = 0; round < 20000; ++round) {
+    return run_target(argc, argv, [&] {
         const auto input = random_input(dice);
         LLVMFuzzerTestOneInput(input.data(), input.size());
-    }
-    return 0;
+    });
 }
 
 #endif

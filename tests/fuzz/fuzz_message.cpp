@@ -66,12 +66,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
 #ifndef RINGMIX_LIBFUZZER
 
+#include "run_target.h"
+
 #include <algorithm>
-#include <cstdio>
-#include <fstream>
-#include <iterator>
 #include <random>
-#include <vector>
 
 namespace {
 
@@ -96,27 +94,15 @@ template <class M> void damage(std::mt19937& random)
 
 int main(int argc, char** argv)
 {
-    for (int i = 1; i < argc; ++i) {
-        std::ifstream file(argv[i], std::ios::binary);
-        if (!file) {
-            std::fprintf(stderr, "cannot read %s\n", argv[i]);
-            return 1;
-        }
-        const std::vector<char> input{std::istreambuf_iterator<char>(file), {}};
-        LLVMFuzzerTestOneInput(reinterpret_cast<const std::uint8_t*>(input.data()), input.size());
-    }
-    if (argc > 1)
-        return 0;
     std::mt19937 random(1);
-    for (int round = 0; round < 20000; ++round) {
+    return run_target(argc, argv, [&] {
         damage<protocol::Hello>(random);
         damage<protocol::Welcome>(random);
         damage<protocol::Configure>(random);
         damage<protocol::Error>(random);
         damage<protocol::Status>(random);
         damage<protocol::ClientInfo>(random);
-    }
-    return 0;
+    });
 }
 
 #endif

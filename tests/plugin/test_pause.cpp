@@ -125,3 +125,49 @@ TEST_CASE("pause is for running PCMs")
     pcm.write(tone, 0, 4800);
     CHECK(snd_pcm_pause(pcm, 0) == -EBADFD);
 }
+
+TEST_CASE("a stream that ends before it was heard leaves the fade of the one before it alone")
+{
+    Server server;
+    Setup setup;
+    setup.buffer = 9600;
+    Pcm pcm(server, setup);
+    pcm.write(tone, 0, 9600);
+    pcm.wait_played(2400);
+    REQUIRE(snd_pcm_drop(pcm) == 0);
+    REQUIRE(snd_pcm_prepare(pcm) == 0);
+    pcm.write(tone, 0, 9600);
+    REQUIRE(snd_pcm_pause(pcm, 1) == 0);
+    REQUIRE(snd_pcm_drop(pcm) == 0);
+    const Recording recording = server.recording(2);
+    const Recording::Stream& dropped = recording.streams[0];
+    REQUIRE(dropped.fade == 240);
+    const auto fade = static_cast<std::uint64_t>(dropped.last + 1);
+    unsigned silent = 0; // the tone's own zeros, and the last frames of the fade
+    for (std::uint64_t frame = fade; frame < fade + dropped.fade; frame++)
+        silent += recording.samples[frame * 2] == 0 && recording.samples[frame * 2 + 1] == 0;
+    CHECK(silent < 10);
+    if (recording.streams[1].last < static_cast<std::int64_t>(recording.streams[1].first)) // or this was too slow
+        CHECK(recording.sounds(fade + dropped.fade, recording.frames()) == -1);
+}
+
+TEST_CASE("a PCM that has run dry and goes on all the same is resumed where it was paused")
+{
+    Server server;
+    Setup setup;
+    setup.stops = false;
+    setup.start_threshold = 1;
+    Pcm pcm(server, setup);
+    pcm.write(tone, 0, 960);
+    pcm.wait_played(4800);
+    REQUIRE(snd_pcm_pause(pcm, 1) == 0);
+    const snd_pcm_sframes_t late = pcm.avail() - 4800;
+    REQUIRE(late > 2400);
+    REQUIRE(snd_pcm_forward(pcm, static_cast<snd_pcm_uframes_t>(late)) == late);
+    pcm.write(tone, 0, 2400);
+    REQUIRE(snd_pcm_pause(pcm, 0) == 0);
+    REQUIRE(snd_pcm_drain(pcm) == 0);
+    const Recording recording = server.recording(2);
+    CHECK(recording.differs(recording.streams[0].first, tone, 0, 960) == -1);
+    CHECK(recording.differs(recording.streams[1].first, tone, 0, 2400) == -1);
+}

@@ -5,9 +5,11 @@
 #include "server/device.h"
 #include "server/device_kernel_find.h"
 
+#include <cerrno>
 #include <doctest/doctest.h>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 
 using namespace ringmix;
 using namespace ringmix::server;
@@ -38,6 +40,13 @@ TEST_CASE("a device that is not there is refused by name")
     CHECK_MESSAGE(contains(name, "no sound card 'NoSuchCard'"), name);
     const std::string unknown = refusal("nosuchpcm");
     CHECK_MESSAGE(contains(unknown, "device nosuchpcm: there is no PCM of this name"), unknown);
+}
+
+TEST_CASE("what a client is told of a failure has an errno")
+{
+    CHECK(error_number(DeviceError(EBUSY, "busy")) == EBUSY);
+    CHECK(error_number(std::system_error(EACCES, std::generic_category(), "open")) == EACCES);
+    CHECK(error_number(std::runtime_error("something else")) == ENODEV);
 }
 
 TEST_CASE("a PCM that is not the hardware is refused unopened")

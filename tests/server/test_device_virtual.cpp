@@ -82,14 +82,18 @@ TEST_CASE("defaults and wishes")
     CHECK(exact.ring_frames == 5001);
     CHECK(said.empty());
 
-    wishes = {};
     wishes.format = abi::format_float;
+    CHECK(VirtualDevice(wishes, listen).shape().format == abi::format_float);
+    CHECK(said.empty());
+
+    wishes = {};
+    wishes.format = abi::format_u8;
     wishes.channels = 33;
     wishes.rate = 1000;
     wishes.period_frames = 1;
     wishes.buffer_frames = 100;
     const DeviceShape bounded = VirtualDevice(wishes, listen).shape();
-    CHECK(bounded.format == abi::format_s32);
+    CHECK(bounded.format == abi::format_s16);
     CHECK(bounded.channels == 32);
     CHECK(bounded.rate == 4000);
     CHECK(bounded.period_frames == 32);

@@ -2,6 +2,7 @@
 #include "server/options.h"
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 #include <getopt.h>
 #include <string>
 #include <vector>
@@ -118,7 +119,7 @@ TEST_CASE("options: numbers are whole and in range")
             const std::string text = refusal({test.option, value});
             CAPTURE(text);
             CHECK(contains(text, test.option));
-            CHECK(contains(text, "'" + std::string(value) + "'"));
+            CHECK(contains(text, fmt::format("'{}'", value)));
         }
     }
     CHECK(contains(refusal({"--period", "512", "--buffer", "1023"}), "--buffer"));
@@ -128,10 +129,11 @@ TEST_CASE("options: formats of devices only, by ALSA's names")
 {
     CHECK(parse({"--format", "S16_LE"}).wishes.format == abi::format_s16);
     CHECK(parse({"--format", "S32_LE"}).wishes.format == abi::format_s32);
-    for (const char* name : {"U8", "FLOAT_LE", "S16_BE", "16", ""}) {
+    CHECK(parse({"--format", "float_le"}).wishes.format == abi::format_float);
+    for (const char* name : {"U8", "FLOAT64_LE", "S16_BE", "16", ""}) {
         const std::string text = refusal({"--format", name});
         CAPTURE(text);
-        CHECK(contains(text, "S16_LE, S24_LE, S24_3LE, S32_LE"));
+        CHECK(contains(text, "S16_LE, S24_LE, S24_3LE, S32_LE, FLOAT_LE"));
     }
 }
 
@@ -142,12 +144,25 @@ TEST_CASE("options: other values that are refused")
     CHECK(contains(refusal({"--device", ""}), "--device"));
     CHECK(contains(refusal({"--socket", ""}), "--socket"));
     CHECK(contains(refusal({"--log-level", "loud"}), "error, warning, info or debug"));
-    CHECK(contains(refusal({"--clip", "soft"}), "does not have 'soft' yet"));
-    CHECK(contains(refusal({"--clip", "brick"}), "hard"));
-    CHECK(contains(refusal({"--dither", "tpdf"}), "does not have 'tpdf' yet"));
-    CHECK(contains(refusal({"--dither", "soft"}), "none"));
+    for (const char* value : {"brick", "tpdf", "Soft", "?", ""})
+        CHECK(contains(refusal({"--clip", value}), "hard or soft"));
+    for (const char* value : {"soft", "rpdf", "tpd", "?", ""})
+        CHECK(contains(refusal({"--dither", value}), "none or tpdf"));
     CHECK(contains(refusal({"--device", "hw:0", "--output", "x.wav"}), "--output"));
     CHECK(refusal({"--output", "x.wav", "--device", "virtual"}) == "");
+}
+
+TEST_CASE("options: clipping and dither")
+{
+    CHECK(parse({}).clip == abi::clip_hard);
+    CHECK(parse({}).dither == abi::dither_none);
+    CHECK(parse({"--clip", "soft"}).clip == abi::clip_soft);
+    CHECK(parse({"--clip", "soft"}).dither == abi::dither_none);
+    CHECK(parse({"--dither=tpdf"}).dither == abi::dither_tpdf);
+    CHECK(parse({"--clip", "soft", "--clip", "hard"}).clip == abi::clip_hard);
+    const std::string text = refusal({"--format", "FLOAT_LE", "--dither", "tpdf"});
+    CHECK_MESSAGE(contains(text, "--dither: tpdf is for integer samples, not for --format FLOAT_LE"), text);
+    CHECK(refusal({"--format", "FLOAT_LE", "--dither", "none", "--clip", "soft"}) == "");
 }
 
 TEST_CASE("options: mistakes are named")
@@ -168,8 +183,9 @@ TEST_CASE("options: help and version")
     CHECK(parse({"-V"}).action == Options::Action::version);
     const std::string text = server::usage_text();
     for (const char* option :
-         {"--device", "--output", "--rate", "--channels", "--format", "--period", "--buffer", "--name", "--socket",
-          "--socket-mode", "--idle", "--clip", "--dither", "--arena", "--log-level", "--help", "--version", "S24_3LE"})
+         {"--device",    "--output", "--rate",        "--channels", "--format", "--period",  "--buffer",
+          "--name",      "--socket", "--socket-mode", "--idle",     "--clip",   "--dither",  "--arena",
+          "--log-level", "--help",   "--version",     "S24_3LE",    "FLOAT_LE", "hard|soft", "none|tpdf"})
         CHECK(contains(text, option));
     CHECK_FALSE(contains(text, "--autostarted"));
 }

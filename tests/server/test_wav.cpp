@@ -117,6 +117,42 @@ TEST_CASE("extensible header of more channels or bits")
     CHECK(parse(text(wav_header(surround, 0))).chunks.at("fmt ").second == 40);
 }
 
+TEST_CASE("headers of floats")
+{
+    const Parsed stereo = parse(text(wav_header({2, 48000, 32, {3, 4}, true}, 800)));
+    CHECK(stereo.kind == "RIFF");
+    CHECK(stereo.riff_bytes == stereo.bytes.size() - 8 + 800);
+    CHECK(stereo.chunks.at("fmt ").second == 18);
+    CHECK(stereo.number("fmt ", 0, 2) == 3); // IEEE float
+    CHECK(stereo.number("fmt ", 8, 4) == 384000);
+    CHECK(stereo.number("fmt ", 12, 2) == 8);
+    CHECK(stereo.number("fmt ", 14, 2) == 32);
+    CHECK(stereo.number("fmt ", 16, 2) == 0);
+    CHECK(stereo.chunks.at("fact").second == 4);
+    CHECK(stereo.number("fact", 0, 4) == 100);
+    CHECK(stereo.chunks.at("data").second == 800);
+    CHECK(stereo.chunks.at("data").first == stereo.bytes.size());
+
+    constexpr WavShape surround{6, 48000, 32, {3, 4, 5, 6, 7, 8}, true};
+    const Parsed many = parse(text(wav_header(surround, 240)));
+    CHECK(many.number("fmt ", 0, 2) == 0xfffe);
+    CHECK(many.number("fmt ", 18, 2) == 32);
+    CHECK(many.number("fmt ", 24, 2) == 3);
+    CHECK(many.number("fact", 0, 4) == 10);
+    CHECK(many.chunks.at("data").first == many.bytes.size());
+
+    const Parsed huge = parse(text(wav_header(surround, std::uint64_t{24} << 30)));
+    CHECK(huge.kind == "RF64");
+    CHECK(huge.number("ds64", 16, 8) == std::uint64_t{1} << 30);
+    CHECK(huge.number("fact", 0, 4) == 0xffffffff); // what counts is in ds64
+    CHECK(huge.bytes.size() == many.bytes.size());
+
+    // Integers of as many bits stay what they are.
+    const Parsed integers = parse(text(wav_header({2, 48000, 32, {3, 4}}, 800)));
+    CHECK(integers.number("fmt ", 24, 2) == 1);
+    CHECK(integers.chunks.count("fact") == 0);
+}
+
 TEST_CASE("speakers are named only where their order is that of WAV files")
 {
     CHECK(wav_channel_mask(stereo16) == 3);

@@ -117,6 +117,21 @@ template <class Action> int in_child(Action&& action)
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+// Makes this process nobody for as long as it lives, if it is root.
+class AsNobody {
+public:
+    AsNobody() : before_(::geteuid())
+    {
+        if (before_ == 0 && ::seteuid(nobody) < 0)
+            throw std::system_error(errno, std::generic_category(), "seteuid");
+    }
+    AsNobody(const AsNobody&) = delete;
+    ~AsNobody() { ::seteuid(before_) == 0 ? void() : std::abort(); }
+
+private:
+    uid_t before_;
+};
+
 struct Pipe {
     Pipe()
     {

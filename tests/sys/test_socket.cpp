@@ -52,21 +52,6 @@ void leave_stale(const std::string& path)
     REQUIRE(::access(path.c_str(), F_OK) == 0);
 }
 
-// Makes this process nobody for as long as it lives, if it is root.
-class AsNobody {
-public:
-    AsNobody() : before_(::geteuid())
-    {
-        if (before_ == 0)
-            REQUIRE(::seteuid(nobody) == 0);
-    }
-    AsNobody(const AsNobody&) = delete;
-    ~AsNobody() { ::seteuid(before_) == 0 ? void() : std::abort(); }
-
-private:
-    uid_t before_;
-};
-
 class Umask {
 public:
     explicit Umask(mode_t mask) : before_(::umask(mask)) {}
@@ -197,22 +182,6 @@ TEST_CASE("what is no socket is left alone")
     CHECK(mentions(error, path));
     CHECK(::access(path.c_str(), F_OK) == 0);
     CHECK(error_of([&] { listen_at(directory.path(), 0600); }).code().value() == EEXIST);
-}
-
-TEST_CASE("a directory that is not writable is named")
-{
-    const TemporaryDirectory directory;
-    const std::string closed = directory / "closed";
-    REQUIRE(::mkdir(closed.c_str(), 0500) == 0);
-    REQUIRE(::chmod(closed.c_str(), 0555) == 0);
-    REQUIRE(::chmod(directory.path().c_str(), 0755) == 0);
-    const AsNobody user;
-    for (const char* place : {"/x.sock", "/new/x.sock"}) {
-        const auto error = error_of([&] { listen_at(closed + place, 0600); });
-        CHECK(error.code().value() == EACCES);
-        CHECK(mentions(error, "directory " + closed));
-        CHECK(mentions(error, "--socket"));
-    }
 }
 
 TEST_CASE("descriptors travel with packets")

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+#include "core/sums.h"
+
+#include "core/format.h"
+#include "core/mix.h"
+
+#include <cstring>
+
+namespace ringmix::core {
+
+namespace {
+
+constexpr auto relaxed = std::memory_order_relaxed;
+
+struct Map {
+    std::uint8_t channel[abi::max_channels];
+};
+
+Map map_of(const abi::SlotConfig& config, std::size_t channels) noexcept
+{
+    Map map{};
+    for (std::size_t d = 0; d < channels; ++d)
+        map.channel[d] = static_cast<std::uint8_t>(config.map[d / 8].load(relaxed) >> (8 * (d % 8)));
+    return map;
+}
+
+// Adds lane channels to the device's channels that play them.
+template <class Sum>
+void spread(Sum* sums, std::size_t channels, const Sum* unmapped, std::size_t lane_channels, const Map& map,
+            std::uint32_t frames) noexcept
+{
+    if (lane_channels == 1 && channels == 2 && map.channel[0] == 0 && map.channel[1] == 0) {
+        for (std::size_t i = 0; i < frames; ++i) {
+            sums[2 * i] += unmapped[i];
+            sums[2 * i + 1] += unmapped[i];
+        }
+        return;
+    }
+    for (std::size_t d = 0; d < channels; ++d)
+        if (map.channel[d] < lane_channels)
+            for (std::size_t i = 0; i < frames; ++i)
+                sums[i * channels + d] += unmapped[i * lane_channels + map.channel[d]];
+}
+
+bool same_map(const abi::SlotConfig& a, const abi::SlotConfig& b, std::uint32_t channels) noexcept
+{
+    bool same = true;
+    for (std::uint32_t word = 0; word * 8 < channels; ++word)
+        same &= a.map[word].load(relaxed) == b.map[word].load(relaxed);
+    return same;
+}
+
+} // namespace
+
+Sums::Sums(const BoardView& view, Span chunk) noexcept
+    : view_(view), chunk_(chunk), channels_(view.geometry.channels), samples_(std::size_t{chunk.frames()} * channels_)
+{
+}
+
+void Sums::use_narrow() noexcept
+{
+    if (!narrow_used_)
+        std::memset(narrow_, 0, samples_ * sizeof narrow_[0]);
+    narrow_used_ = true;
+}
+
+void Sums::use_wide() noexcept
+{
+    if (!wide_used_)
+        std::memset(wide_, 0, samples_ * sizeof wide_[0]);
+    wide_used_ = true;
+}
+
+void Sums::add_lanes(Kind kind, const abi::SlotConfig& config, const Source* lanes, std::size_t count,
+                     Span part) noexcept
+{
+    if (kind.mapped() && part.frames() * kind.channels() > chunk_samples) {
+        Source behind[abi::max_slots];
+        const std::uint32_t frames = chunk_samples / kind.channels();
+        for (std::size_t i = 0; i < count; ++i)
+            behind[i] = {lanes[i].cells + std::size_t{frames} * kind.channels() * sample_bytes(kind.format()),
+                         lanes[i].gain};
+        add_lanes(kind, config, lanes, count, {part.start, part.start + frames});
+        return add_lanes(kind, config, behind, count, {part.start + frames, part.end});
+    }
+    const std::size_t at = std::size_t{part.start - chunk_.start} * channels_;
+    const std::size_t samples = std::size_t{part.frames()} * kind.channels();
+    const bool narrow = narrow_format(kind.format()) && !kind.gain();
+    if (narrow)
+        use_narrow();
+    else
+        use_wide();
+    std::int32_t* narrow_sums = narrow_ + at;
+    std::int64_t* wide_sums = wide_ + at;
+    if (kind.mapped()) {
+        narrow_sums = reinterpret_cast<std::int32_t*>(unmapped_);
+        wide_sums = reinterpret_cast<std::int64_t*>(unmapped_);
+        std::memset(unmapped_, 0, samples * (narrow ? sizeof narrow_[0] : sizeof wide_[0]));
+    }
+    if (narrow)
+        kernels().add_narrow[kind.format()](narrow_sums, lanes, count, samples);
+    else if (kind.gain())
+        kernels().add_gain[kind.format()](wide_sums, lanes, count, samples);
+    else
+        kernels().add_wide[kind.format()](wide_sums, lanes, count, samples);
+    if (!kind.mapped())
+        return;
+    const Map map = map_of(config, channels_);
+    if (narrow)
+        spread(narrow_ + at, channels_, narrow_sums, kind.channels(), map, part.frames());
+    else
+        spread(wide_ + at, channels_, wide_sums, kind.channels(), map, part.frames());
+}
+
+void Sums::add_fading(Kind kind, const abi::SlotConfig& config, const std::byte* cells, const GainLine& gain,
+                      Span part) noexcept
+{
+    use_wide();
+    const Map map = map_of(config, channels_);
+    const LaneShape shape{kind.format(), kind.channels(), static_cast<std::uint32_t>(channels_), map.channel};
+    accumulate_wide(wide_ + std::size_t{part.start - chunk_.start} * channels_, cells, part.frames(), shape, gain);
+}
+
+void Sums::add(const Pieces& pieces) noexcept
+{
+    bool done[Pieces::most] = {};
+    for (std::size_t i = 0; i < pieces.count; ++i) {
+        const Kind kind = pieces.kind[i];
+        const Span part = intersection(pieces.span[i], chunk_);
+        if (done[i] || part.start >= part.end)
+            continue;
+        const abi::SlotConfig& config = view_.board->slots[pieces.slot[i]].config;
+        if (kind.fading()) {
+            add_fading(kind, config, pieces.source(view_, i, part.start).cells, line_of(pieces, i, part.start), part);
+            continue;
+        }
+        Source lanes[abi::max_slots];
+        std::size_t count = 0;
+        for (std::size_t k = i; k < pieces.count && count < abi::max_slots; ++k) {
+            if (done[k] || pieces.kind[k] != kind || intersection(pieces.span[k], chunk_) != part ||
+                (kind.mapped() &&
+                 !same_map(config, view_.board->slots[pieces.slot[k]].config, view_.geometry.channels)))
+                continue;
+            lanes[count++] = pieces.source(view_, k, part.start);
+            done[k] = true;
+        }
+        add_lanes(kind, config, lanes, count, part);
+    }
+}
+
+void Sums::add(const Sums& sums) noexcept
+{
+    const Source narrow{reinterpret_cast<const std::byte*>(sums.narrow_), 0};
+    const Source wide{reinterpret_cast<const std::byte*>(sums.wide_), 0};
+    if (sums.narrow_used_)
+        add_narrow(&narrow, 1, 0, samples_);
+    if (sums.wide_used_)
+        add_wide(&wide, 1, 0, samples_);
+}
+
+void Sums::add_narrow(const Source* sums, std::size_t count, std::size_t at, std::size_t samples) noexcept
+{
+    use_narrow();
+    kernels().add_narrow_sums(narrow_ + at, sums, count, samples);
+}
+
+void Sums::add_wide(const Source* sums, std::size_t count, std::size_t at, std::size_t samples) noexcept
+{
+    use_wide();
+    kernels().add_wide_sums(wide_ + at, sums, count, samples);
+}
+
+void Sums::unite() noexcept
+{
+    if (narrow_used_ && wide_used_)
+        kernels().fold(wide_, narrow_, samples_);
+    narrow_used_ &= !wide_used_;
+}
+
+void Sums::shape(std::size_t at, std::size_t samples, std::uint64_t first_sample) noexcept
+{
+    const abi::Geometry& device = view_.geometry;
+    use_wide();
+    unite();
+    if (device.clip == abi::clip_soft)
+        kernels().soften(wide_ + at, samples);
+    if (device.dither == abi::dither_tpdf)
+        kernels().dither(wide_ + at, samples, first_sample, last_bit(device.format));
+}
+
+void Sums::finalize(std::byte* out, Span part, std::uint64_t from) noexcept
+{
+    const std::size_t at = std::size_t{part.start - chunk_.start} * channels_;
+    const std::size_t samples = std::size_t{part.frames()} * channels_;
+    if (shaped(view_.geometry))
+        shape(at, samples, (from + part.start) * channels_);
+    use_narrow();
+    kernels().finalize[view_.geometry.format](out, narrow_ + at, wide_used_ ? wide_ + at : nullptr, samples);
+}
+
+} // namespace ringmix::core

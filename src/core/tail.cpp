@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+#include "core/tail.h"
+
+#include "core/gain.h"
+
+namespace ringmix::core {
+
+namespace {
+
+constexpr auto relaxed = std::memory_order_relaxed;
+constexpr auto acquire = std::memory_order_acquire;
+constexpr auto release = std::memory_order_release;
+
+std::uint32_t group_of(const BoardView& view, const abi::Slot& slot) noexcept
+{
+    return core::group_of(static_cast<std::uint32_t>(&slot - view.board->slots));
+}
+
+// Moves the versions of the blocks of `frames` between two stores to a slot of `groups`. Who sums one of them
+// with what was there before the first store, and with what the second one shows, does it again.
+void part_readers(const BoardView& view, Extent frames, std::uint32_t groups) noexcept
+{
+    const std::uint64_t ring = view.geometry.ring_frames;
+    frames.end = std::min(frames.end, frames.start + ring);
+    while (!frames.empty()) {
+        const std::uint64_t offset = frames.start % ring;
+        bump(view.versions[offset / abi::block_frames], groups);
+        frames.start += std::min(abi::block_frames - offset % abi::block_frames, ring - offset);
+    }
+    std::atomic_thread_fence(release);
+}
+
+// For the engine's log.
+void note_end(abi::Slot& slot, std::uint64_t end) noexcept
+{
+    slot.tail.end_before.store(slot.stream.last_end.load(relaxed), relaxed);
+    slot.tail.fade_before.store(slot.tail.fade_frames.load(relaxed), relaxed);
+    slot.tail.first.store(slot.tail.start.load(relaxed), relaxed);
+    slot.stream.last_end.store(end, relaxed);
+}
+
+} // namespace
+
+// Readers look at the range, then at the flag in phase, then at the tail. So at each moment there is a range
+// and no flag, neither, or a flag and no range.
+void leave_tail(const BoardView& view, abi::Slot& slot, Extent range, Ending ending, std::uint64_t now) noexcept
+{
+    abi::SlotStream& stream = slot.stream;
+    abi::SlotTail& tail = slot.tail;
+    const std::uint64_t phase = stream.phase.load(relaxed) & ~abi::tail_flag;
+    if (ending.end <= range.start) {
+        note_end(slot, ending.end);
+        return stream.range.store(0, release);
+    }
+    const std::uint32_t groups = group_of(view, slot);
+    const Extent changing{now, std::max(ending.end, unpack(tail.range.load(relaxed), now).end)};
+
+    stream.phase.store(phase, release); // the tail before this one gives way
+    part_readers(view, changing, groups);
+    note_end(slot, ending.end);
+    tail.phase.store(phase, relaxed);
+    tail.gain.store(read_gains(slot).at(ending.cut), relaxed);
+    tail.fade_frames.store(ending.end - ending.cut, relaxed);
+    tail.range.store(pack({std::min(range.start, ending.end), ending.end}), release);
+
+    stream.range.store(0, release);
+    part_readers(view, changing, groups);
+    stream.phase.store(phase | abi::tail_flag, release);
+}
+
+Ending retire(const BoardView& view, abi::Slot& slot, Poster& poster, Extent frames) noexcept
+{
+    const std::uint64_t horizon = frames.start + view.geometry.margin_frames;
+    const Extent range = unpack(slot.stream.range.load(acquire), horizon);
+    Ending ending = ending_at(range, horizon, fade_frames(view.geometry.rate));
+    if (range.empty()) { // it may have died in leave_tail(), before it showed the tail
+        slot.stream.phase.fetch_or(abi::tail_flag, release);
+        ending.end = unpack(slot.tail.range.load(acquire), horizon).end;
+        ending.cut = ending.end - std::min(slot.tail.fade_frames.load(relaxed), ending.end);
+    } else {
+        leave_tail(view, slot, range, ending, frames.start);
+    }
+    poster.post(frames, group_of(view, slot));
+    slot.stream.posting.store(0, release); // not before: if this process dies as well, others repair by it
+    return ending;
+}
+
+} // namespace ringmix::core

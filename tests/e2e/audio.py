@@ -113,11 +113,22 @@ class Recording:
 
     rate: int
     bits: int
-    samples: np.ndarray  # int64 in the device's own scale, (frames, channels)
+    samples: np.ndarray  # int64 in the device's own scale, or float32; (frames, channels)
+
+    @property
+    def floats(self):
+        return self.samples.dtype == np.float32
+
+
+def check_fact(path, data, position, frames):
+    """What is not PCM must say how many frames there are."""
+    at = data.find(b"fact", 0, position)
+    if at < 0 or struct.unpack_from("<II", data, at + 4) != (4, frames):
+        raise ValueError(f"{path}: no chunk that tells its {frames} frames")
 
 
 def read_wav(path):
-    """Reads integer PCM, also of RF64 and WAVE_FORMAT_EXTENSIBLE; strict about the sizes that the header says."""
+    """Reads PCM and floats, also of RF64 and WAVE_FORMAT_EXTENSIBLE; strict about the sizes that the header says."""
     data = Path(path).read_bytes()
     if data[:4] not in (b"RIFF", b"RF64") or data[8:12] != b"WAVE":
         raise ValueError(f"{path}: not a WAV file: {data[:12]}")
@@ -129,17 +140,23 @@ def read_wav(path):
         name, size = struct.unpack_from("<4sI", data, position)
         position += 8
         if name == b"fmt ":
-            layout = struct.unpack_from("<HHIIHH", data, position)
+            layout = list(struct.unpack_from("<HHIIHH", data, position))
+            if layout[0] == 0xFFFE:
+                layout[0] = struct.unpack_from("<H", data, position + 24)[0]
         if name == b"data":
             break
         position += size + size % 2
     tag, channels, rate, byte_rate, frame, bits = layout
-    if tag not in (1, 0xFFFE) or bits not in (16, 24, 32) or frame != channels * bits // 8 or byte_rate != rate * frame:
+    kinds = [(1, 16), (1, 24), (1, 32), (3, 32)]
+    if (tag, bits) not in kinds or frame != channels * bits // 8 or byte_rate != rate * frame:
         raise ValueError(f"{path}: strange format {layout}")
     if position + size > len(data) or size % frame or riff_size < position + size - 8:
         raise ValueError(f"{path}: its header promises {size} bytes of {frame}-byte frames (RIFF {riff_size}), "
                          f"{len(data) - position} are there")
-    if bits == 24:
+    if tag == 3:
+        check_fact(path, data, position, size // frame)
+        samples = np.frombuffer(data, "<f4", size // 4, position)
+    elif bits == 24:
         bytes3 = np.frombuffer(data, np.uint8, size, position).reshape(-1, 3)
         wide = np.zeros((len(bytes3), 4), np.uint8)
         wide[:, 1:] = bytes3

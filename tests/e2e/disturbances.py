@@ -15,8 +15,8 @@ from audio import read_wav
 from harness import Player, Server, Skip, require, scenario, wait_until
 from playing import check_recording, start_scattered
 from reference import ended_parts, load_events
-from wire import (ADOPT, ASK_CLIENTS, ASK_STATUS, CONFIGURE, PLAYER, RELEASE, STATUS, TOOL, Wire, configure, hello,
-                  message)
+from wire import (ADOPT, ASK_CLIENTS, ASK_STATUS, CONFIGURE, PLAYER, RELEASE, STATUS, STATUS_BODY, TOOL, Wire,
+                  configure, hello, message)
 
 
 @scenario("table-full")
@@ -179,7 +179,7 @@ def bad_packets(random):
         ("Hello twice", [hello(), hello()], errno.EPROTO),
         ("a tool configures", [hello(), configure()], errno.EPROTO),
         ("a tool releases", [hello(), message(RELEASE)], errno.EPROTO),
-        ("an answer", [hello(), message(STATUS, b"\0" * 672)], errno.EPROTO),
+        ("an answer", [hello(), message(STATUS, b"\0" * STATUS_BODY.size)], errno.EPROTO),
         ("reserved", [hello(), message(ADOPT)], None),
         ("no format", [hello(PLAYER), slip], errno.EINVAL),
         ("format 77", [hello(PLAYER), configure(form=77)], errno.EINVAL),

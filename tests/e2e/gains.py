@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Gains that change while programs play: exact before, during and after each ramp."""
 
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
 import numpy as np
 
 from audio import read_wav
@@ -46,6 +49,27 @@ def gains(context):
         for player in players:
             player.finish()
         server.stop()
+    return compare_with_gains(server, players) | {"clients": 3}
+
+
+@scenario("gains-in-haste")
+def gains_in_haste(context):
+    """Changes that are asked for while another one is still going on: each begins when that has ended."""
+    with Server(context, "--format", "S32_LE", "--period", "64") as server:
+        player = Player(context, loud_sources(context, 1, 2.0, 2.0)[0])
+        wait_until(lambda: any(client["state"] == "running" for client in server.clients()), 5, "it plays")
+        name = str(server.clients()[0]["id"])
+        with ThreadPoolExecutor(4) as askers:
+            list(askers.map(lambda gain: context.ctl("gain", name, f"=-{gain}"), range(1, 41)))
+        player.finish()
+        server.stop()
+    ramps = [(event["first_frame"], event["first_frame"] + event["frames"]) for event in load_events(server.events)
+             if event["event"] == "gain"]
+    require(all(end <= start for (_, end), (start, _) in pairwise(ramps)), f"ramps overlap: {ramps}")
+    return compare_with_gains(server, [player]) | {"clients": 1}
+
+
+def compare_with_gains(server, players):
     events = load_events(server.events)
     changes = changes_in(events)
     recording = read_wav(server.output)
@@ -56,4 +80,4 @@ def gains(context):
             curve = gains_of(events, player.pid, part.first, part.frames)
             count = min(part.frames, player.source.frames)
             mix.total[part.first : part.first + count] += player.source.samples[:count] * curve[:count, None]
-    return {"clients": 3, "changes": changes} | compare(recording, mix)
+    return {"changes": changes} | compare(recording, mix)

@@ -178,6 +178,31 @@ def idle(context):
     return {"clients": 3}
 
 
+@scenario("priorities")
+def priorities(context):
+    """Where the engine is realtime, so is the thread that sees deaths, below it; what is slow is not."""
+    def threads(server):
+        result = {}
+        for task in Path(f"/proc/{server.pid}/task").iterdir():
+            number = int(task.name)
+            policy = os.sched_getscheduler(number) & ~os.SCHED_RESET_ON_FORK
+            name = "control" if number == server.pid else (task / "comm").read_text().strip()
+            result[name] = os.sched_getparam(number).sched_priority if policy == os.SCHED_FIFO else 0
+        return result
+
+    with Server(context, output=None) as server:
+        player = Player(context, context.shop.noise(24000))
+        wait_until(lambda: context.ctl("clients"), 5, "it has a client, so the engine has begun")
+        if not context.ctl("status")["realtime"]:
+            require(max(threads(server).values()) == 0, f"realtime without its engine: {threads(server)}")
+            raise Skip("SCHED_FIFO is not permitted")
+        wait_until(lambda: threads(server)["control"] > 0, 3, "control is realtime")
+        found = threads(server)
+        require(0 < found["control"] < found["ringmix-engine"] and found["ringmix-butler"] == 0, f"threads: {found}")
+        player.finish()
+    return found
+
+
 @scenario("short-plays")
 def short_plays(context):
     """One after the other: nothing is used up."""

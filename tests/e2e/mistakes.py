@@ -27,7 +27,7 @@ BAD_SETTINGS = [
     ('instance "../evil"', ["instance", "../evil"]),
     ('instance ".hidden"', ["instance", ".hidden"]),
     ('instance "' + "x" * 65 + '"', ["instance"]),
-    ('socket "/tmp/' + "x" * 120 + '"', ["too long"]),
+    ('socket "/tmp/' + "x" * 120 + '"', ["x" * 120, "125 bytes", "too long", "107"]),
     ('socket "/nonexistent/s.sock" autostart no', ["/nonexistent/s.sock", "ringmixd"]),
     ('socket "/dev/null" autostart no', ["/dev/null"]),
 ]
@@ -39,7 +39,8 @@ BAD_USAGE = [
     ["--output", "x.wav"], ["--output", ""], ["--output", "x.wav", "--device", "virtual", "--idle", "1"],
     ["--name", "a/b"], ["--name", ""], ["--socket", ""], ["--idle", "-1"],
     ["--idle", "nan"], ["--idle", "1e9"], ["--arena", "0"], ["--arena", "4M"], ["--clip", "none"],
-    ["--dither", "some"], ["--log-level", "loud"], ["--socket-mode", "9"], ["surplus"], ["--help=1"],
+    ["--dither", "some"], ["--dither", "tpdf", "--format", "FLOAT_LE"], ["--log-level", "loud"],
+    ["--socket-mode", "9"], ["surplus"], ["--help=1"],
 ]
 
 BAD_CTL = [[], ["nonsense"], ["status", "clients"], ["--name", "a/b", "status"], ["--no-such", "status"],
@@ -99,8 +100,10 @@ def bad_places(context):
     file.write_text("mine")
     require_refused(run(context, [*server, "--socket", context.folder / ("x" * 120)]), "at most 107 bytes")
     require_refused(run(context, [*server, "--socket", file / "s.sock"]), file)
-    require_refused(run(context, [*server, "--socket", "/proc/nowhere/s.sock"]), "/proc/nowhere")
-    require_refused(run(context, [*server, "--socket", file]), file, "no socket")
+    require_refused(run(context, [*server, "--socket", "/proc/nowhere/s.sock"]),
+                    "directory /proc/nowhere for /proc/nowhere/s.sock does not exist", "--socket")
+    require_refused(run(context, [*server, "--socket", file]), file, "no socket", "--socket")
+    require(not list(context.folder.glob("file.*")), f"left behind: {list(context.folder.glob('file*'))}")
     require(file.read_text() == "mine", "a file that was in the way was overwritten")
     require_refused(run(context, [*server, "--output", context.folder / "none" / "a.wav"]), "a.wav", "No such file")
     require_refused(run(context, [*server, "--output", "/dev/full"]), "/dev/full")
@@ -128,7 +131,8 @@ def unwritable_folder(context):
                              env=context.environment(), cwd="/", **user)
     wait_until(lambda: process.poll() is not None, 5, "the server ends")
     text = process.log.read_text()
-    require(process.returncode == 1 and str(folder) in text and "ermission denied" in text,
+    require(process.returncode == 1 and f"directory {folder} is not writable" in text and "--socket" in text and
+            "ermission denied" in text and "lock" not in text.replace(str(folder), ""),
             f"exit {process.returncode}: {text}")
     with Server(context) as server:  # 0600: other users are refused, and told
         if user:

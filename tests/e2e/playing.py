@@ -45,9 +45,9 @@ def require_complete(player, parts):
     require(own[0].fade == 0, f"aplay {player.pid}: faded out: {own[0]}")
 
 
-def mix_of(recording, parts, players, gains=None, routings=None):
+def mix_of(recording, parts, players, gains=None, routings=None, **shape):
     """The sum of all that the players' streams have played."""
-    mix = Mix(*recording.samples.shape)
+    mix = Mix(*recording.samples.shape, **shape)
     for player in players:
         own = parts.get(player.pid, [])
         for part in own[:1]:
@@ -55,9 +55,10 @@ def mix_of(recording, parts, players, gains=None, routings=None):
     return mix
 
 
-def check_recording(server, complete, partial=(), gains=None, routings=None):
+def check_recording(server, complete, partial=(), gains=None, routings=None, **shape):
     """Stops the server and compares all that it has played with the sum of the players' sources, to the bit.
-    complete: players that must have played their whole file; partial: those that may have been cut short."""
+    complete: players that must have played their whole file; partial: those that may have been cut short;
+    shape: the server's clip and dither, if they are not the usual ones."""
     if not server.stopped:
         server.stop()
     parts = ended_parts(load_events(server.events))
@@ -67,4 +68,4 @@ def check_recording(server, complete, partial=(), gains=None, routings=None):
     players = [*complete, *partial]
     known = {player.pid for player in players}
     require(set(parts) <= known, f"streams of processes that nobody started: {set(parts) - known}")
-    return compare(recording, mix_of(recording, parts, players, gains, routings))
+    return compare(recording, mix_of(recording, parts, players, gains, routings, **shape))

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What a device should have played: the exact sum, from the sources and the server's event log.
 
-The arithmetic is that of src/core/mix.h: samples in 32-bit scale, gains with 22 fractional bits, one
-rounding (half up) of the sum to the device's format, saturated.
+The arithmetic is that of src/core/mix.h: samples in 32-bit scale, gains with 22 fractional bits; the sum bent
+and dithered if the server is asked for that; then one rounding (half up; for FLOAT to nearest even) to
+the device's format, saturated.
 """
 
 import json
@@ -14,6 +15,7 @@ import numpy as np
 from harness import Failure
 
 UNITY = 1 << 22
+FULL = 1 << 53  # full scale of a sum
 
 
 @dataclass
@@ -62,7 +64,8 @@ def ended_parts(events):
 class Mix:
     """A sum in 53 bits and sign, for each sample of the recording."""
 
-    def __init__(self, frames, channels):
+    def __init__(self, frames, channels, clip="hard", dither="none"):
+        self.clip, self.dither = clip, dither
         self.total = np.zeros((frames, channels), np.int64)
         self.playing = np.zeros(frames + 1, np.int32)
         self.added = []  # (part, its contribution), to explain what differs
@@ -87,12 +90,24 @@ class Mix:
         self.playing[first] += 1
         self.playing[first + frames] -= 1
 
-    def result(self, bits):
+    def played(self, total, bits, floats, first=0):
+        """Sums of the frames from `first` on as the device's samples."""
+        if self.clip == "soft":
+            total = softened(total)
+        if self.dither == "tpdf":
+            total = dithered(total, bits, first)
+        return as_floats(total) if floats else rounded(total, bits)
+
+    def result(self, recording):
         """The device's samples."""
-        return rounded(self.total, bits)
+        return self.played(self.total, recording.bits, recording.floats)
 
     def clipped_frames(self, bits):
         return int((np.abs(self.total >> (54 - bits)) >= 2 ** (bits - 1)).any(axis=1).sum())
+
+    def bent_frames(self):
+        """Those above -6 dB."""
+        return int((np.abs(self.total) > FULL // 2).any(axis=1).sum())
 
     def most_at_once(self):
         return int(np.cumsum(self.playing).max())
@@ -111,6 +126,37 @@ def rounded(total, bits):
     return np.clip((total + (1 << (shift - 1))) >> shift, -highest - 1, highest)
 
 
+def softened(total):
+    """Unchanged to -6 dB, then the parabola that reaches full scale at +3.5 dB."""
+    size = np.minimum(np.abs(total), 3 * FULL // 2)
+    left = (3 * FULL // 2 - np.maximum(size, FULL // 2)) >> 22  # of 2^31
+    return np.sign(total) * np.where(size > FULL // 2, FULL - (left * left >> 10), size)
+
+
+def split_mix(numbers):
+    """The outputs of SplitMix64, seeded with 0, of these numbers (uint64)."""
+    with np.errstate(over="ignore"):
+        state = (numbers + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            state = (state ^ (state >> np.uint64(shift))) * np.uint64(factor)
+        return state ^ (state >> np.uint64(31))
+
+
+def dithered(total, bits, first):
+    """Triangular noise of one unit of the device either way, on all that is to be rounded."""
+    shift = 54 - bits
+    numbers = np.arange(total.size, dtype=np.uint64) + np.uint64(first * total.shape[1])
+    words = split_mix(numbers).reshape(total.shape)
+    both = (words >> np.uint64(32)).astype(np.int64) + (words & np.uint64(0xFFFFFFFF)).astype(np.int64) - (1 << 32)
+    noise = both << (shift - 32) if shift > 32 else both >> (32 - shift)
+    return total + np.where(total & ((1 << shift) - 1), noise, 0)
+
+
+def as_floats(total):
+    """The doubles are exact, so that there is one rounding."""
+    return (np.clip(total, -FULL, FULL - (1 << 22)).astype(np.float64) * 2.0**-53).astype(np.float32)
+
+
 def explanation(recording, mix, first, last):
     """Which single stream, if it were missing there, would explain these frames; who played."""
     playing = [(part, share) for part, share in mix.added if part.first <= last and part.first + len(share) > first]
@@ -119,14 +165,14 @@ def explanation(recording, mix, first, last):
         total = mix.total[first : last + 1].copy()
         begin, end = max(first, part.first), min(last + 1, part.first + len(share))
         total[begin - first : end - first] -= share[begin - part.first : end - part.first]
-        if (rounded(total, recording.bits) == recording.samples[first : last + 1]).all():
+        if (mix.played(total, recording.bits, recording.floats, first) == recording.samples[first : last + 1]).all():
             missing.append(f"{part} is missing there")
     return f"{len(playing)} played; " + (", or ".join(missing) or "no single missing stream explains it")
 
 
 def describe(recording, mix, wrong):
     """The first places that differ, in words."""
-    expected = mix.result(recording.bits)
+    expected = mix.result(recording)
     found = stretches(wrong)
     words = [f"frames {first}..{last}: at first {recording.samples[first].tolist()} instead of "
              f"{expected[first].tolist()}: {explanation(recording, mix, first, last)}" for first, last in found[:4]]
@@ -135,7 +181,7 @@ def describe(recording, mix, wrong):
 
 def compare(recording, mix):
     """Every frame of the recording, silence included. Returns the figures; differences are a Failure."""
-    expected = mix.result(recording.bits)
+    expected = mix.result(recording)
     wrong = (recording.samples != expected).any(axis=1)
     if wrong.any():
         raise Failure(describe(recording, mix, wrong))

@@ -5,6 +5,7 @@ import exact  # noqa: F401
 import kills  # noqa: F401
 import formats  # noqa: F401
 import gains  # noqa: F401
+import shapes  # noqa: F401
 import lifetime  # noqa: F401
 import figures  # noqa: F401
 import mistakes  # noqa: F401

@@ -13,9 +13,9 @@ HEADER = struct.Struct("<IHHII")
 HELLO_BODY = struct.Struct("<IIII64s")
 CONFIGURE_BODY = struct.Struct("<IIQ32s")
 ERROR_BODY = struct.Struct("<iI256s")
-STATUS_BODY = struct.Struct("<256s64s256s10I7Q")
+STATUS_BODY = struct.Struct("<256s64s256s12I7Q")
 STATUS_NUMBERS = ["format", "rate", "channels", "period_frames", "ring_frames", "margin_frames", "reach_frames",
-                  "clients", "server_pid", "reserved", "frames_played", "xruns", "output_frames",
+                  "clients", "server_pid", "realtime", "clip", "dither", "frames_played", "xruns", "output_frames",
                   "output_lost_frames", "arena_bytes", "arena_used_bytes", "repairs"]
 
 

@@ -4,7 +4,8 @@
 
 Given what a device played and the files that its clients played, finds where each source starts
 (cross-correlation: sources must be noise-like, and unlike each other) and compares every frame with
-the saturated sum, bit for bit. Frames that no source reaches must be silence.
+the saturated sum, bit for bit. Frames that no source reaches must be silence. Floats are summed as ringmix
+does it: each is rounded to 32 bits, and the sum is rounded to a float once.
 
 A source marked as a prefix belongs to a client that was stopped somewhere: only its first frames were
 played, and how many is found too (the count with the fewest differences).
@@ -53,6 +54,24 @@ class Report:
         return self.differences == 0 and not self.lost and self.frames > 0
 
 
+def units(samples):
+    """Samples as whole numbers that can be summed: floats in 32-bit scale."""
+    if samples.dtype.kind != "f":
+        return samples.astype(np.int64)
+    return np.clip(np.floor(samples.astype(float) * 2.0**31 + 0.5), -(2.0**31), 2.0**31 - 1).astype(np.int64)
+
+
+def limits(kind):
+    """Of such numbers, what a device of this sample type can play."""
+    return np.iinfo(np.int32 if kind.kind == "f" else kind)
+
+
+def saturated(total, kind):
+    """The samples that the device must play."""
+    whole = np.clip(total, limits(kind).min, limits(kind).max)
+    return (whole * 2.0**-31).astype(kind) if kind.kind == "f" else whole
+
+
 def find_offsets(recording, sources):
     """Sets each source's offset (frames from the recording's start; may be negative), None if not found."""
     heads = [source.samples[:HEAD_FRAMES] for source in sources]
@@ -73,13 +92,12 @@ def add(total, source, sign=1, frames=None):
     frames = source.played if frames is None else frames
     first, last = max(source.offset, 0), min(source.offset + frames, len(total))
     if first < last:
-        total[first:last] += sign * source.samples[first - source.offset : last - source.offset].astype(np.int64)
+        total[first:last] += sign * units(source.samples[first - source.offset : last - source.offset])
 
 
 def differing(recording, total):
     """Per frame: does the recording differ from the saturated sum?"""
-    limits = np.iinfo(recording.dtype)
-    return (np.clip(total, limits.min, limits.max) != recording).any(axis=1)
+    return (saturated(total, recording.dtype) != recording).any(axis=1)
 
 
 def find_end(recording, total, source, fade):
@@ -99,11 +117,10 @@ def find_end(recording, total, source, fade):
 
 
 def examples(recording, total, wrong, count=5):
-    limits = np.iinfo(recording.dtype)
     starts = np.flatnonzero(wrong & ~np.concatenate(([False], wrong[:-1])))
     ends = np.flatnonzero(wrong & ~np.concatenate((wrong[1:], [False]))) + 1
     return [f"frames {start} to {end - 1}: at first {recording[start].tolist()} instead of "
-            f"{np.clip(total[start], limits.min, limits.max).tolist()}"
+            f"{saturated(total[start], recording.dtype).tolist()}"
             for start, end in list(zip(starts, ends))[:count]]
 
 
@@ -130,11 +147,11 @@ def check(recording, sources, fade=0, located=False):
             skipped[max(source.end, 0) : max(source.end + fade, 0)] = True
         report.sources.append({"name": source.name, "offset": source.offset, "played": source.played})
     wrong = differing(recording, total) & ~skipped
-    limits = np.iinfo(recording.dtype)
+    most = limits(recording.dtype)
     report.differences += int(wrong.sum())
     report.frames = int(((playing > 0) & ~skipped).sum())
     report.silent_frames = int(((playing == 0) & ~skipped).sum())
-    report.clipped = int(((total > limits.max) | (total < limits.min)).any(axis=1).sum())
+    report.clipped = int(((total > most.max) | (total < most.min)).any(axis=1).sum())
     report.overlap = int((playing == len(sources)).sum())
     report.examples = examples(recording, total, wrong)
     return report

@@ -6,7 +6,7 @@ import unittest
 
 import numpy as np
 
-from mixcheck import Source, check
+from mixcheck import Source, check, saturated, units
 from pcmfile import SAMPLE_TYPES, noise
 
 OFFSETS = (700, 9000, 15001, 20000)
@@ -19,9 +19,9 @@ def mix(sample_format, offsets=OFFSETS, played=None, length=80000):
     total = np.zeros((length, 2), np.int64)
     for i, (source, offset) in enumerate(zip(sources, offsets)):
         samples = source.samples if played is None else source.samples[: played[i]]
-        total[offset : offset + len(samples)] += samples
-    limits = np.iinfo(SAMPLE_TYPES[sample_format])
-    return np.clip(total, limits.min, limits.max).astype(SAMPLE_TYPES[sample_format]), sources
+        total[offset : offset + len(samples)] += units(samples)
+    kind = SAMPLE_TYPES[sample_format]
+    return saturated(total, kind).astype(kind), sources
 
 
 class MixCheck(unittest.TestCase):
@@ -38,7 +38,7 @@ class MixCheck(unittest.TestCase):
     def test_one_wrong_bit(self):
         for sample_format in SAMPLE_TYPES:
             recording, sources = mix(sample_format)
-            recording[30000, 1] ^= 1
+            recording.view(f"<i{recording.itemsize}")[30000, 1] ^= 1
             self.assertEqual(check(recording, sources).differences, 1)
 
     def test_noise_in_the_silence(self):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""WAV files of S16_LE and S32_LE samples as numpy arrays of shape (frames, channels).
+"""WAV files of S16_LE, S32_LE and FLOAT_LE samples as numpy arrays of shape (frames, channels).
 
 The reader takes what arecord and QEMU write, also when the writer was killed before it could fill in
 the sizes of the header.
@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-SAMPLE_TYPES = {"S16_LE": np.dtype("<i2"), "S32_LE": np.dtype("<i4")}
+SAMPLE_TYPES = {"S16_LE": np.dtype("<i2"), "S32_LE": np.dtype("<i4"), "FLOAT_LE": np.dtype("<f4")}
+PCM, IEEE_FLOAT = 1, 3  # in a WAV file
 
 
 def format_of(samples):
@@ -19,7 +20,7 @@ def format_of(samples):
 
 
 def read_wav(path):
-    """Returns (rate in Hz, samples). Raises ValueError on anything but S16_LE and S32_LE in a WAV file."""
+    """Returns (rate in Hz, samples). Raises ValueError on anything but those formats in a WAV file."""
     data = Path(path).read_bytes()
     if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
         raise ValueError(f"{path}: not a WAV file")
@@ -37,7 +38,9 @@ def read_wav(path):
     if layout is None or layout[5] not in (16, 32):
         raise ValueError(f"{path}: not 16 or 32 bit samples")
     channels, rate, bits = layout[1], layout[2], layout[5]
-    kind = np.dtype(f"<i{bits // 8}")
+    kind = np.dtype(f"<{'f' if layout[0] == IEEE_FLOAT else 'i'}{bits // 8}")
+    if kind not in SAMPLE_TYPES.values():
+        raise ValueError(f"{path}: floats of {bits} bits")
     left = len(data) - position
     size = min(size, left) if size else left
     size -= size % (channels * kind.itemsize)
@@ -45,9 +48,10 @@ def read_wav(path):
 
 
 def write_wav(path, rate, samples):
-    """Writes the array's samples, S16_LE or S32_LE by its type."""
+    """Writes the array's samples, in the format of its type."""
+    tag = IEEE_FLOAT if samples.dtype.kind == "f" else PCM
     size, width, channels = samples.nbytes, samples.dtype.itemsize, samples.shape[1]
-    header = struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, 1, channels, rate,
+    header = struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, tag, channels, rate,
                          rate * channels * width, channels * width, 8 * width, b"data", size)
     Path(path).write_bytes(header + samples.tobytes())
 
@@ -56,6 +60,10 @@ def noise(sample_format, frames, channels, seed, level=0.6, lead=0):
     """White noise, uniform up to level times full scale: four of them clip in about one sample of ten.
     lead: so many frames of silence before it."""
     kind = SAMPLE_TYPES[sample_format]
-    peak = int(level * np.iinfo(kind).max)
-    samples = np.random.default_rng(seed).integers(-peak, peak, (frames, channels), kind, endpoint=True)
+    random = np.random.default_rng(seed)
+    if kind.kind == "f":
+        samples = random.uniform(-level, level, (frames, channels)).astype(kind)
+    else:
+        peak = int(level * np.iinfo(kind).max)
+        samples = random.integers(-peak, peak, (frames, channels), kind, endpoint=True)
     return np.concatenate((np.zeros((lead, channels), kind), samples))

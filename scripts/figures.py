@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The closing figures of scripts/test: figures.py REPORT BUILD
 
-REPORT has a line of JSON for each end-to-end and kernel test; BUILD is the build that was tested.
+REPORT has a line of JSON for each end-to-end and kernel test and each configuration of the model; BUILD is
+the build that was tested.
 What was not run (--quick) is left out.
 """
 
@@ -33,6 +34,17 @@ def kernel(rows):
         if row["test"].startswith("kernel"):
             rest = {key: value for key, value in row.items() if key not in ("test", "outcome", "seed", "seconds")}
             yield f"{row['test']:24} {row.get('outcome', '')}  " + ", ".join(f"{k} {v}" for k, v in rest.items())
+
+
+def model(rows):
+    rows = [row for row in rows if row["test"].startswith("model")]
+    hold = [row for row in rows if row["expected"] == "holds"]
+    for row in hold:
+        yield f"{row['test'].removeprefix('model '):24} {row['outcome']:6} {row['states']:>9} states"
+    mutations = [row for row in rows if row["expected"] == "fails"]
+    if mutations:
+        found = sum(row["outcome"] == "ok" for row in mutations)
+        yield f"{len(mutations)} mutations, {found} of them found out"
 
 
 def calls(rows):
@@ -84,8 +96,8 @@ def main():
     report, build = Path(sys.argv[1]), Path(sys.argv[2])
     rows = [json.loads(line) for line in report.read_text().splitlines()]
     print(f"on {processor()}, {os.cpu_count()} processors, Linux {platform.release()}")
-    for title, lines in (("exactness", exactness(rows)), ("kernel rig", kernel(rows)), ("cost", calls(rows)),
-                         ("", memory(rows)), ("", stripped(build)), ("", open_time(build))):
+    for title, lines in (("exactness", exactness(rows)), ("kernel rig", kernel(rows)), ("model", model(rows)),
+                         ("cost", calls(rows)), ("", memory(rows)), ("", stripped(build)), ("", open_time(build))):
         lines = list(lines)
         if title and lines:
             print(f"\n{title}")

@@ -29,6 +29,9 @@ Attachment::Attachment(const Address& address) : connection_(address), slot_(con
                           "cannot attach to the server at " + connection_.path() + ": " + error.what());
     }
     *reinterpret_cast<volatile char*>(fork_mark_.data()) = 1;
+    sys::touch(board_.data(), board_.size());
+    sys::touch(view_.ring, view_.geometry.ring_bytes);
+    sys::touch_own_code();
     timeline_ = std::make_unique<Timeline>(view_, pcm_ ? &pcm_ : nullptr, connection_.socket());
     connection_.descriptors().clear();
 }

@@ -5,6 +5,7 @@
 #include "sys/error.h"
 #include <cerrno>
 #include <fcntl.h>
+#include <link.h>
 #include <string>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -14,8 +15,43 @@
 #define MFD_NOEXEC_SEAL 0x0008U // Linux 6.3
 #endif
 
+// Linux 5.14
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#define MADV_POPULATE_WRITE 23
+#endif
+
 namespace ringmix::sys {
 namespace {
+
+// The pages from the one that holds `start` on.
+bool advise(std::uintptr_t start, std::size_t bytes, int advice) noexcept
+{
+    const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+    const std::uintptr_t first = start / page * page;
+    return ::madvise(reinterpret_cast<void*>(first), start + bytes - first, advice) == 0;
+}
+
+struct OwnCode {
+    std::uintptr_t inside; // an address in it
+    std::size_t bytes = 0;
+};
+
+// Called for each object; touches the segment that holds the address.
+int touch_segment(dl_phdr_info* object, std::size_t, void* context)
+{
+    auto& code = *static_cast<OwnCode*>(context);
+    for (int i = 0; i < object->dlpi_phnum && code.bytes == 0; i++) {
+        const ElfW(Phdr)& segment = object->dlpi_phdr[i];
+        const std::uintptr_t start = object->dlpi_addr + segment.p_vaddr;
+        if (segment.p_type != PT_LOAD || code.inside < start || code.inside - start >= segment.p_memsz)
+            continue;
+        if (!advise(start, segment.p_memsz, MADV_POPULATE_READ))
+            advise(start, segment.p_memsz, MADV_WILLNEED);
+        code.bytes = segment.p_memsz;
+    }
+    return code.bytes != 0 ? 1 : 0;
+}
 
 int create_memory_file(const char* name) noexcept
 {
@@ -93,6 +129,18 @@ void require_sealed_memory(int fd, std::size_t bytes, const char* what)
         fail(errno, "fstat ", what);
     if (status.st_size < 0 || static_cast<std::uint64_t>(status.st_size) < bytes)
         fail(EPROTO, what, ": ", std::to_string(status.st_size), " bytes where ", std::to_string(bytes), " are needed");
+}
+
+void touch(std::byte* data, std::size_t bytes) noexcept
+{
+    advise(reinterpret_cast<std::uintptr_t>(data), bytes, MADV_POPULATE_WRITE);
+}
+
+std::size_t touch_own_code() noexcept
+{
+    OwnCode code{reinterpret_cast<std::uintptr_t>(&touch_own_code)};
+    dl_iterate_phdr(touch_segment, &code);
+    return code.bytes;
 }
 
 } // namespace ringmix::sys

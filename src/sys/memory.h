@@ -44,4 +44,10 @@ Descriptor make_sealed_memory(const char* name, std::size_t bytes);
 // touching a mapping of it can never raise SIGBUS. Throws std::system_error (EPROTO) naming `what`.
 void require_sealed_memory(int fd, std::size_t bytes, const char* what);
 
+// Makes pages present before they are needed, so that a first access does not wait for the kernel (or for a
+// disk): those of a writable mapping, and those of the code that calls this (the program or library it is
+// in; returns their size). Hints: older kernels than 5.14 do less.
+void touch(std::byte* data, std::size_t bytes) noexcept;
+std::size_t touch_own_code() noexcept;
+
 } // namespace ringmix::sys

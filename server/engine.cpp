@@ -142,7 +142,7 @@ void Engine::watch_slots() noexcept
         const auto slot = static_cast<std::uint32_t>(std::countr_zero(slots));
         if ((retiring_ & bit(slot)) == 0)
             watch(slot);
-        else if (now() >= watches_[slot].end)
+        else if (snapshot_.frame >= watches_[slot].end)
             finish_retiring(slot);
     }
 }

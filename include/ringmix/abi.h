@@ -146,7 +146,7 @@ struct alignas(64) SlotStream {
     Word64 range;    // packed extent of the valid absolute frames, 0 when empty: release / acquire
     Word64 phase;    // frame f lies in cell (f + phase) mod lane_frames; changed only while range is
                      // empty. But for bit tail_flag: the slot has a tail, look there too (core/tail.h)
-    Word64 posting;  // packed extent that the client is recombining now, 0 when idle
+    Word64 posting;  // packed extent that the client has still to post, 0 when idle
     std::uint64_t reserved;
     Word64 stream;   // serial << 32 | state, see above
     Word64 last_end; // end (absolute) of the stream before the present one

@@ -5,6 +5,7 @@
 #include "core/format.h"
 #include "core/message.h"
 #include "core/tail.h"
+#include "sys/memory.h"
 #include "sys/timer.h"
 
 #include <cstring>
@@ -16,10 +17,14 @@ constexpr auto relaxed = std::memory_order_relaxed;
 constexpr auto release_order = std::memory_order_release;
 
 constexpr std::int64_t repair_interval_ns = 5'000'000;
-// Cells of a lane beyond the application's buffer and the margin: frames that were played just now
-// stay readable for a poster that is late.
-constexpr std::uint64_t lane_reserve_frames = 256;
 constexpr int start_tries = 4;
+
+// Frames that have just been played stay in the lane for a poster that is late. On the virtual device they
+// still matter to it: what that plays is taken out of the ring by the engine, which may be late as well.
+std::uint64_t kept_frames(const abi::Geometry& geometry) noexcept
+{
+    return geometry.device_kind == abi::device_virtual ? geometry.rate / 20 : 256;
+}
 } // namespace
 
 Stream::Stream(Attachment& attachment) noexcept
@@ -41,7 +46,7 @@ void Stream::configure(std::uint32_t format, std::uint32_t channels, std::uint64
     request.channels = channels;
     const abi::Geometry& geometry = attachment_->geometry();
     request.lane_frames =
-        buffer_frames + geometry.margin_frames + core::fade_frames(geometry.rate) + lane_reserve_frames;
+        buffer_frames + geometry.margin_frames + core::fade_frames(geometry.rate) + kept_frames(geometry);
     std::memcpy(request.map, map.data(), sizeof request.map);
     const auto lane = attachment_->connection().ask<protocol::Configured>(request);
 
@@ -52,6 +57,7 @@ void Stream::configure(std::uint32_t format, std::uint32_t channels, std::uint64
         throw ClientError(EPROTO, "the server gave a lane outside its arena");
     lane_ = attachment_->view().arena + lane.lane_offset;
     lane_frames_ = lane.lane_frames;
+    sys::touch(lane_, lane_frames_ * frame_bytes_);
     buffer_frames_ = buffer_frames;
     sample_bytes_ = core::sample_bytes(format);
     channels_ = channels;
@@ -79,9 +85,9 @@ std::uint64_t Stream::horizon() const noexcept
     return attachment_->timeline().read().now + attachment_->geometry().margin_frames;
 }
 
-// Time between the decision to start and the first frame, beyond the safety margin: enough for the
-// first blocks to be mixed even if this process loses the processor for a while. A program with a
-// long buffer does not notice 20 ms; one with a short buffer wants to be heard at once.
+// Time between the decision to start and the first frame, beyond the safety margin. A program with a long
+// buffer does not notice 20 ms, in which the engine looks twice: if this process loses the processor now, the
+// engine mixes for it (Poster::repair). One with a short buffer wants to be heard at once.
 std::uint64_t Stream::start_slack() const noexcept
 {
     const std::uint64_t rate = attachment_->geometry().rate;
@@ -147,24 +153,26 @@ void Stream::publish_range() noexcept
     attachment_->slot().stream.range.store(core::pack({std::min(range_start_, end), end}), release_order);
 }
 
-// Mixes everything that is written, within reach, and not mixed yet. The engine mixes what comes
+// Mixes all before position `end` that is within reach and not mixed yet. The engine mixes what comes
 // within reach later: it publishes its new position before it looks at the ranges, and here the
 // range is published before the position is read, so that no frame falls between the two.
-void Stream::post_reachable() noexcept
+void Stream::post_reachable(std::uint64_t end) noexcept
 {
-    const std::uint64_t end = origin_ + written_;
+    end += origin_;
     for (;;) {
         std::atomic_thread_fence(std::memory_order_seq_cst);
         const Timeline::Reading time = attachment_->timeline().read();
         const std::uint64_t reach = time.published + attachment_->geometry().reach_frames;
         const std::uint64_t to = std::min(end, reach);
         if (to <= posted_)
-            return;
+            break;
         poster_.post({std::max(posted_, time.now), to});
         posted_ = to;
         if (to == end)
-            return;
+            break;
     }
+    posted_ = std::min(posted_, origin_ + written_);
+    poster_.intend({});
 }
 
 std::uint64_t Stream::too_late(std::uint64_t position, std::uint64_t frames) const noexcept
@@ -206,36 +214,28 @@ void Stream::commit(std::uint64_t changed, std::uint64_t end) noexcept
     written_ = end;
     if (!running_)
         return;
+    const std::uint64_t last = std::max(end, old_end);
+    posted_ = std::min(posted_, origin_ + std::min(changed, end));
+    poster_.intend({posted_, origin_ + last});
     publish_range();
-    posted_ = std::min(posted_, origin_ + changed);
-    post_reachable();
-    if (end < old_end) {
-        const std::uint64_t reach = reach_after_change();
-        const std::uint64_t now = attachment_->timeline().read().now;
-        poster_.post({std::max(origin_ + end, now), std::min(origin_ + old_end, reach)});
-    }
+    post_reachable(last);
     repair_others();
 }
 
-// One attempt to place the stream `slack` frames behind the horizon. Fails when this process lost
-// the processor meanwhile, before any of it can have been heard. There is one tail only, so the stream
-// begins late enough for the present one to have been played before any of this one is heard.
-bool Stream::try_start(std::uint64_t slack) noexcept
+// One attempt to place the stream `slack` frames behind the horizon; nobody sees it yet. False: this process
+// has lost the processor meanwhile. There is one tail only, so the stream begins late enough for the present
+// one to have been played before any of this one is heard.
+bool Stream::place(std::uint64_t slack) noexcept
 {
-    abi::SlotStream& stream = attachment_->slot().stream;
+    abi::Slot& slot = attachment_->slot();
     const std::uint64_t first = std::max(horizon() + slack, tail_end_ + attachment_->geometry().margin_frames);
     origin_ = first - standing_;
     phase_ = (cell_of(standing_) + lane_frames_ - first % lane_frames_) % lane_frames_;
     range_start_ = posted_ = first;
     const bool tail = first < tail_end_ + lane_frames_; // or it was played long ago
-    stream.phase.store(phase_ | (tail ? abi::tail_flag : 0), relaxed);
-    attachment_->slot().tail.start.store(first, relaxed);
-    publish_range();
-    if (horizon() <= first)
-        return true;
-    stream.range.store(0, release_order);
-    poster_.post({first, std::min(origin_ + written_, reach_after_change())});
-    return false;
+    slot.stream.phase.store(phase_ | (tail ? abi::tail_flag : 0), relaxed);
+    slot.tail.start.store(first, relaxed);
+    return horizon() <= first;
 }
 
 void Stream::start() noexcept
@@ -243,12 +243,11 @@ void Stream::start() noexcept
     if (lane_ == nullptr || running_)
         return;
     std::uint64_t slack = start_slack();
-    for (int i = 0; i < start_tries && !try_start(slack); i++)
+    for (int i = 0; i < start_tries && !place(slack); i++)
         slack *= 2;
     running_ = true;
     set_state(abi::stream_running, true);
-    publish_range();
-    post_reachable();
+    commit(standing_, written_);
 }
 
 // From running to `state`. What is still to be heard of the stream becomes the slot's tail, so that
@@ -265,6 +264,7 @@ void Stream::stop(std::uint32_t state, bool fade) noexcept
     const core::Extent range{std::min(range_start_, old_end), old_end};
     const core::Ending ending =
         core::ending_at(range, horizon, fade ? core::fade_frames(attachment_->geometry().rate) : 0);
+    poster_.intend({time.now, old_end});
     running_ = false;
     standing_ = std::max(range_start_, horizon) - origin_; // behind the end, if it ran dry and went on all the same
     core::leave_tail(attachment_->view(), attachment_->slot(), range, ending, time.now);
@@ -288,7 +288,11 @@ std::uint64_t Stream::reach_after_change() const noexcept
 void Stream::wait_for_tail() noexcept
 {
     constexpr int most_ms = 100; // the device may have been stopped
-    for (int i = 0; i < most_ms && attachment_->timeline().read().now < tail_end_; i++)
+    const auto played = [&] {
+        const Timeline::Reading time = attachment_->timeline().read();
+        return attachment_->geometry().device_kind == abi::device_virtual ? time.published : time.now;
+    };
+    for (int i = 0; i < most_ms && played() < tail_end_; i++)
         sys::sleep_ns(1'000'000);
     abi::Slot& slot = attachment_->slot();
     slot.tail.range.store(0, release_order);
@@ -317,7 +321,7 @@ void Stream::xrun() noexcept
 void Stream::tend() noexcept
 {
     if (running_)
-        post_reachable();
+        post_reachable(written_);
     repair_others();
 }
 

@@ -85,9 +85,9 @@ private:
     std::uint64_t too_late(std::uint64_t position, std::uint64_t frames) const noexcept;
     void commit(std::uint64_t changed, std::uint64_t end) noexcept;
     void publish_range() noexcept;
-    void post_reachable() noexcept;
+    void post_reachable(std::uint64_t end) noexcept;
     void repair_others() noexcept;
-    bool try_start(std::uint64_t slack) noexcept;
+    bool place(std::uint64_t slack) noexcept;
 
     Attachment* attachment_;
     core::Poster poster_;

@@ -49,11 +49,12 @@ Poster::Batch Poster::batch_at(Extent frames) const noexcept
     return batch;
 }
 
-// Tells everybody who sums these blocks, or has summed them, that they have changed.
-void Poster::announce(Batch& batch, std::uint32_t groups) noexcept
+// Tells everybody who sums these blocks, or has summed them, that they have changed. `frames`: those of the
+// batch and what is posted after it.
+void Poster::announce(Batch& batch, Extent frames, std::uint32_t groups) noexcept
 {
     abi::BlockVersion* blocks = view_->versions + batch.first_block;
-    posting_->store(pack({batch.from, batch.from + batch.frames}), release);
+    posting_->store(pack(frames), release);
     RINGMIX_TEST_HOOK(test_posting, batch.from, batch.frames);
     for (std::uint32_t i = 0; i < batch.blocks; i++)
         batch.seen[i].version = bump(blocks[i], groups);
@@ -69,12 +70,18 @@ void Poster::post(Extent frames, std::uint32_t groups) noexcept
     frames.end = std::min(frames.end, frames.start + view_->geometry.ring_frames);
     while (!frames.empty()) {
         Batch batch = batch_at(frames);
-        announce(batch, groups);
+        announce(batch, frames, groups);
         settle(batch);
         RINGMIX_TEST_HOOK(test_settled, batch.from, batch.frames);
-        posting_->store(0, release);
         frames.start += batch.frames;
     }
+    intend({});
+}
+
+void Poster::intend(Extent frames) noexcept
+{
+    frames.end = std::min(frames.end, frames.start + view_->geometry.ring_frames);
+    posting_->store(pack(frames), release);
 }
 
 // Whether somebody else has changed one of the blocks since they were last looked at. A group's change
@@ -131,7 +138,7 @@ void Poster::settle(Batch& batch) noexcept
     }
 }
 
-bool Poster::repair_word(const abi::Word64& posting, std::uint64_t& last) noexcept
+bool Poster::repair_word(const abi::Word64& posting, std::uint64_t& last, std::uint32_t groups) noexcept
 {
     const std::uint64_t word = posting.load(acquire);
     const bool stuck = word != 0 && word == last;
@@ -147,20 +154,20 @@ bool Poster::repair_word(const abi::Word64& posting, std::uint64_t& last) noexce
     const std::uint64_t length = std::min(frames.length(), ring);
     // The turn in which the last frame is still ahead; what has been played of it belongs to the next.
     const std::uint64_t from = next_turn(frames.end - 1, published, ring) - (length - 1);
-    post({std::max(from, now), from + length}, 0);
+    post({std::max(from, now), std::min(from + length, published + view_->geometry.reach_frames)}, groups);
     if (published > from)
-        post({from + ring, published + ring}, 0);
+        post({from + ring, published + ring}, groups);
     return true;
 }
 
 unsigned Poster::repair() noexcept
 {
-    unsigned repaired = repair_word(view_->board->engine.posting, last_postings_[abi::max_slots]) ? 1 : 0;
+    unsigned repaired =
+        repair_word(view_->board->engine.posting, last_postings_[abi::max_slots], abi::all_groups) ? 1 : 0;
     for (std::uint64_t active = view_->board->engine.active.load(acquire); active != 0; active &= active - 1) {
-        const int slot = std::countr_zero(active);
-        repaired +=
-            repair_word(view_->board->slots[slot].stream.posting, last_postings_[static_cast<std::size_t>(slot)]) ? 1
-                                                                                                                  : 0;
+        const auto slot = static_cast<std::uint32_t>(std::countr_zero(active));
+        const abi::Word64& posting = view_->board->slots[slot].stream.posting;
+        repaired += repair_word(posting, last_postings_[slot], group_of(slot)) ? 1 : 0;
     }
     return repaired;
 }

@@ -67,8 +67,12 @@ public:
     // The same for changes in any of `groups` (a bit each), or in none.
     void post(Extent frames, std::uint32_t groups) noexcept;
 
+    // Says that `frames` are going to be posted: from now on others do it if this poster is stopped or killed.
+    // To be called before the change is visible; post() ends it, or intend({}).
+    void intend(Extent frames) noexcept;
+
     // Looks at everybody's `posting`; what has not moved since the last call may belong to a poster
-    // that was stopped or killed: recombines that. Call at wake-ups, some ms apart. Returns the
+    // that was stopped or killed: posts that in its place. Call at wake-ups, some ms apart. Returns the
     // number of posting words repaired. Only the engine and active slots are looked at: a client posts
     // only while it has a lane, and waits while the server takes that back.
     unsigned repair() noexcept;
@@ -85,10 +89,10 @@ private:
     };
 
     Batch batch_at(Extent frames) const noexcept;
-    void announce(Batch& batch, std::uint32_t groups) noexcept;
+    void announce(Batch& batch, Extent frames, std::uint32_t groups) noexcept;
     void settle(Batch& batch) noexcept;
     bool moved(Batch& batch) const noexcept;
-    bool repair_word(const abi::Word64& posting, std::uint64_t& last) noexcept;
+    bool repair_word(const abi::Word64& posting, std::uint64_t& last, std::uint32_t groups) noexcept;
 
     const BoardView* view_;
     abi::Word64* posting_;

@@ -168,6 +168,26 @@ TEST_CASE("post: a sum that somebody else is writing is neither awaited nor used
     CHECK(crowd.wrong() == 0);
 }
 
+TEST_CASE("post: sums that were kept before a poster stopped are not used to repair for it")
+{
+    Dice dice(67);
+    for (int i = 0; i < 30; ++i) {
+        Crowd crowd(dice, 1000, 777, 40);
+        crowd.board.published = crowd.board.now = crowd.near;
+        const std::uint32_t slot = dice.below(40);
+        Lane& lane = crowd.lanes[slot];
+        const Extent reachable{crowd.near, crowd.near + crowd.board.view().geometry.reach_frames};
+        crowd.posters[(slot + 8) % 40]->post(crowd.turn()); // keeps the sum of the slot's group
+        crowd.posters[slot]->intend(intersection(reachable, lane.range));
+        const std::uint32_t bytes = sample_bytes(lane.format) * lane.channels;
+        test::fill_randomly(dice, crowd.board.arena() + lane.offset, lane.frames * bytes);
+        Poster& other = *crowd.posters[(slot + 16) % 40]; // that looks twice
+        other.repair();
+        other.repair();
+        CHECK(test::wrong_samples(crowd.board, crowd.lanes, reachable) == 0);
+    }
+}
+
 TEST_CASE("post: claims are given back after each post")
 {
     Dice dice(64);

@@ -78,6 +78,31 @@ TEST_CASE("post faults: a stopped poster's store is repaired at the second look"
     }
 }
 
+TEST_CASE("post faults: what a poster has only announced is posted in its place, as far as the reach goes")
+{
+    const std::uint64_t start = 4711;
+    Duet duet(start);
+    const std::uint64_t reach = start + duet.board.view().geometry.reach_frames;
+    std::memset(duet.board.ring(), 0x55, ring_frames * 4);
+    Poster stopped = duet.poster(0);
+    stopped.intend({start + 30, start + 3 * ring_frames}); // it could not do all at once: a ring's
+    CHECK(unpack(duet.board.slot(0).stream.posting.load(), start) == Extent{start + 30, start + 30 + ring_frames});
+    Poster engine = duet.engine();
+    CHECK(engine.repair() == 0);
+    CHECK(engine.repair() == 1);
+    CHECK(duet.wrong({start + 30, reach}) == 0);
+    std::uint32_t untouched;
+    std::memset(&untouched, 0x55, sizeof untouched);
+    for (std::uint64_t frame = reach; frame < start + 30 + ring_frames; frame++)
+        CHECK(std::memcmp(duet.board.ring() + frame % ring_frames * 4, &untouched, 4) == 0);
+    stopped.post({start + 30, start + 100}); // it goes on, and is done
+    CHECK(duet.board.slot(0).stream.posting.load() == 0);
+    CHECK(duet.wrong({start + 30, reach}) == 0);
+    stopped.intend({start, start + 10});
+    stopped.intend({});
+    CHECK(duet.board.slot(0).stream.posting.load() == 0);
+}
+
 TEST_CASE("post faults: a poster that moves is left alone")
 {
     Duet duet(0);

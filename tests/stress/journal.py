@@ -124,7 +124,6 @@ class Life:
         self.opens, self.streams, self.keys = [], [], []
         self.batches = []  # (from, frames, store began, stored, put right)
         self.silent = None  # epoch and position of a stream without sound, of which the event log says nothing
-        self.unlogged_starts = []  # (begin, end) of calls in which it died
         self.counts = {"rewinds": 0, "pauses": 0, "underruns": 0, "writes": 0, "hook_stops": 0, "hook_kills": 0,
                        "hook_delays": 0, "frames_written": 0}
         self.opened = self.epoch = self.stream = None
@@ -160,7 +159,7 @@ class Life:
         after = record["horizon_after"] if done else NEVER
         end_ns = record["end_ns"] if done else self.gone_ns
         if record["state_before"] != RUNNING:  # noticed between calls
-            self.end((record["begin_ns"], record["begin_ns"]))
+            self.end((record["begin_ns"], record["begin_ns"]), record["horizon_before"])
         if begun:
             self.change(record, done, after)
         if record["state_before"] == RUNNING and record["state_after"] == XRUN:
@@ -169,7 +168,7 @@ class Life:
         if record["started"] or (not done and begun and may_start):
             self.start(record, after, end_ns, done)
         if kind == CLOSE or not done or record["state_after"] != RUNNING:
-            self.end((record["begin_ns"], end_ns))
+            self.end((record["begin_ns"], end_ns), record["horizon_before"])
         if kind == PAUSE and record["state_after"] == PAUSED:
             self.position = after
         if kind == CLOSE and self.opened is not None:
@@ -197,9 +196,7 @@ class Life:
         if not self.logged():
             if done:  # it was resumed behind its end
                 self.silent = (self.epoch, self.position)
-            else:
-                self.unlogged_starts.append((record["begin_ns"], end_ns))  # it may have been heard for a moment
-            return
+            return  # or it died before any of it could be heard
         self.opened.last = (self.parts[0][1], self.parts[0][0].stream)
         self.stream = Stream(self.opened, self.epoch, *self.parts.pop(0), self.position,
                              (record["begin_ns"], end_ns), after)
@@ -213,9 +210,12 @@ class Life:
         self.opened.last = (self.opened.last[0], self.opened.last[1] + 1)
         return (client, part.stream) == self.opened.last
 
-    def end(self, call_ns):
-        if self.silent is not None and (self.silent[0].paint[self.silent[1] : self.silent[0].written] >= 0).any():
-            raise ValueError(f"a stream is missing in the event log, ended at {call_ns[1]}")
+    def end(self, call_ns, horizon):
+        """horizon: position that could still be changed when the call began."""
+        if self.silent is not None:
+            epoch, position = self.silent
+            if horizon > position and (epoch.paint[position : epoch.written] >= 0).any():
+                raise ValueError(f"a stream is missing in the event log, ended at {call_ns[1]}")
         self.silent = None
         if self.stream is None:
             return

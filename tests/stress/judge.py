@@ -7,7 +7,6 @@ either       a call was so slow (stopped, killed, preempted) that the frame was 
              it must be what one of the possibilities gives, for each player in such a call
 in_flight    its place was in the hands of a poster that stood between gathering and putting it right
              (at most 4 blocks), at most until the engine has repaired it
-start        a player lost the processor while it placed a new stream, and placed it again later
 
 Everything else is a difference.
 """
@@ -23,7 +22,6 @@ from reference import UNITY, rounded, stretches
 NEARLY_NS = 300_000  # by how much the clock that is estimated here may be late
 REPAIR_NS = 60_000_000  # two looks of the engine and some
 LOOK_NS = 13_000_000  # the device's ring is taken over once a cycle, 10 ms and some
-BRIEFLY = 64  # frames, for a call to get going
 MOST_AT_ONCE = 3
 
 
@@ -64,7 +62,7 @@ class Expected:
         self.total = np.zeros((frames, channels), np.int64)
         self.playing = []  # (first, end, text)
         self.alternatives = []  # (first, difference to the total, player)
-        self.excuses = {"in_flight": np.zeros(frames, bool), "start": np.zeros(frames, bool)}
+        self.excuses = {"in_flight": np.zeros(frames, bool)}
 
     def routed(self, samples, opened):
         result = np.zeros((len(samples), self.total.shape[1]), np.int64)
@@ -77,8 +75,6 @@ class Expected:
             self.add_stream(life, stream, pid, gain_events)
         for batch in life.batches:
             self.excuse_batch(*batch)
-        for begin, end in life.unlogged_starts:
-            self.excuse("start", self.device.frame(begin), self.device.frame(end))
 
     def add_stream(self, life, stream, pid, gain_events):
         part, opened = stream.part, stream.opened
@@ -103,7 +99,6 @@ class Expected:
                              f"{opened.channels} channels, node {opened.node}"))
         self.add_alternatives(life, stream, pid, share, gains)
         self.add_overtime(life, stream, pid, share, full, ahead)
-        self.excuse_start(stream)
 
     def add(self, first, share):
         room = self.total[first : first + len(share)]
@@ -142,14 +137,6 @@ class Expected:
     def excuse(self, reason, first, end):
         self.excuses[reason][max(first, 0) : max(end, 0)] = True
 
-    def excuse_start(self, stream):
-        """Up to its first frame, if that is later than src/client/stream.cpp places it at once."""
-        begin, first = self.device.frame(stream.begin_ns[0]), stream.part.first
-        slack = min(max(stream.opened.buffer // 16, self.device.rate // 2000), self.device.rate // 50)
-        fade = self.device.rate // 200
-        if first > begin + self.device.margin + max(slack, self.device.margin + fade) + BRIEFLY:
-            self.excuse("start", begin, first)
-
     def excuse_batch(self, begin, frames, store, stored, right):
         """From when its store may have put an old sum there until it, or the engine, has put that right."""
         for first_ns, end_ns in ((store, min(right, store + REPAIR_NS)),
@@ -166,7 +153,7 @@ class Expected:
 class Verdict:
     def __init__(self, recording, expected):
         self.recording, self.expected = recording, expected
-        self.counts = {"either": 0, "in_flight": 0, "start": 0}
+        self.counts = {"either": 0, "in_flight": 0}
         heard = rounded(expected.total, recording.bits)
         wrong = np.flatnonzero((heard != recording.samples).any(axis=1))
         self.wrong = self.without_excused(self.without_either(wrong))

@@ -9,6 +9,7 @@ from pcmfile import read_wav
 
 MIN_OVERLAP = 12000  # frames in which all clients play; with less, a run would show little
 STALL_SECONDS = 0.08  # about half a ring of 8192 frames: after such a stall, a failure may be the machine's
+START_STALL_SECONDS = 0.02  # the same of a stream's beginning: so long before its first frame it is placed
 
 
 @dataclass
@@ -17,6 +18,7 @@ class Verdict:
     frames: int = 0  # compared while a client was playing
     clients: int = 0
     differences: int = 0
+    starts_only: bool = False  # all differences are in the beginning of a stream
     faults: list = field(default_factory=list)  # in words; none: passed
     result: dict = field(default_factory=dict)  # the scenario's own notes
 
@@ -27,7 +29,8 @@ class Verdict:
     @property
     def excusable(self):
         """Failed, but the machine stood still for so long that it says nothing about the mixer."""
-        return not self.passed and self.clients > 0 and self.result["stall_seconds"] > STALL_SECONDS
+        limit = START_STALL_SECONDS if self.starts_only else STALL_SECONDS
+        return not self.passed and self.clients > 0 and self.result["stall_seconds"] > limit
 
     @property
     def client_cpu_seconds(self):
@@ -41,7 +44,7 @@ def load_sources(out, result):
 def compare(verdict, recording, sources, located=False):
     """Adds to the verdict what comparing the recording with the sources gives."""
     report = mixcheck.check(recording, sources, located=located)
-    verdict.frames, verdict.differences = report.frames, report.differences
+    verdict.frames, verdict.differences, verdict.starts_only = report.frames, report.differences, report.starts_only
     verdict.faults += [f"{name} is not in the recording" for name in report.lost]
     if report.differences:
         verdict.faults.append(f"{report.differences} frames differ; {'; '.join(report.examples)}")

@@ -22,6 +22,7 @@ import numpy as np
 from pcmfile import read_wav
 
 HEAD_FRAMES = 16384  # how much of a source is looked for
+START_FRAMES = 4800  # what counts as the beginning of a source
 SIGNIFICANT = 8.0  # a peak this many times the correlation's RMS is no accident
 
 
@@ -43,6 +44,7 @@ class Report:
     frames: int = 0  # compared while a source was playing
     silent_frames: int = 0  # compared while none was
     differences: int = 0  # frames that differ, or that the recording does not have
+    starts_only: bool = False  # all that differ are in the beginning of a source
     clipped: int = 0  # frames whose sum does not fit the format
     overlap: int = 0  # frames in which every source was playing
     sources: list = field(default_factory=list)  # {name, offset, played}
@@ -134,8 +136,10 @@ def check(recording, sources, fade=0, located=False):
     total = np.zeros(recording.shape, np.int64)
     playing = np.zeros(len(recording), np.int32)
     skipped = np.zeros(len(recording), bool)
+    starting = np.zeros(len(recording), bool)
     for source in present:
         add(total, source)
+        starting[max(source.offset, 0) : max(source.offset + START_FRAMES, 0)] = True
     prefixes = [source for source in present if source.prefix]
     for source in prefixes * (2 if len(prefixes) > 1 else 1):  # a second look, with the others known
         find_end(recording, total, source, fade)
@@ -149,6 +153,7 @@ def check(recording, sources, fade=0, located=False):
     wrong = differing(recording, total) & ~skipped
     most = limits(recording.dtype)
     report.differences += int(wrong.sum())
+    report.starts_only = bool(wrong.any() and not (wrong & ~starting).any())
     report.frames = int(((playing > 0) & ~skipped).sum())
     report.silent_frames = int(((playing == 0) & ~skipped).sum())
     report.clipped = int(((total > most.max) | (total < most.min)).any(axis=1).sum())

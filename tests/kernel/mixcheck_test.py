@@ -41,6 +41,15 @@ class MixCheck(unittest.TestCase):
             recording.view(f"<i{recording.itemsize}")[30000, 1] ^= 1
             self.assertEqual(check(recording, sources).differences, 1)
 
+    def test_only_beginnings_differ(self):
+        recording, sources = mix("S16_LE")
+        self.assertFalse(check(recording, sources).starts_only)
+        recording[OFFSETS[1] : OFFSETS[1] + 46] += 1
+        self.assertTrue(check(recording, sources).starts_only)
+        recording[OFFSETS[1] - 1, 0] += 1
+        report = check(recording, sources)
+        self.assertEqual((report.differences, report.starts_only), (47, False))
+
     def test_noise_in_the_silence(self):
         recording, sources = mix("S16_LE")
         recording[10, 0] = 1

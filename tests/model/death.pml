@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * death.pml: three posters and two blocks. Poster 0 may stop for ever at any instruction. Poster 2
- * writes its own blocks and then looks at everybody's `posting` again and again, as every client and
- * the engine do; no server is needed. With RETIRE poster 2 is the engine, has no lane, and is told of the
- * death: it takes the dead one's lane out.
+ * death.pml: three posters and two blocks. Poster 0, which posts in two batches, may stop for ever at any
+ * instruction. Poster 2 writes its own blocks and then looks at everybody's `posting` again and again, as
+ * every client and the engine do; no server is needed. With RETIRE poster 2 is the engine, has no lane, and is
+ * told of the death: it takes the dead one's lane out.
  */
 
 #define DEAD 0
@@ -16,6 +16,7 @@
 #endif
 #define RING 2
 #define DEPTH 4
+#define LEFT(first, count) (2 - (first))
 #define NOTE_STORE(place, poster) last_store[place] = (poster == DEAD)
 byte dead;    /* BIT(DEAD), once it does not move any more */
 byte over;    /* posters with nothing more to write */
@@ -23,11 +24,13 @@ bit repaired; /* nothing may be missing now */
 bit retired;  /* and nothing of the dead one may be left */
 #include "protocol.pml"
 
+/* After a repair all that the dead one has published must be there, whether it came to post it or not. */
+#define FINISHED_0(b) ((repaired && dead -> range[0] : finished[0]) > b)
 #if LANES > 2
-#define FINISHED(b) ((finished[0] > b) | ((finished[1] > b) << 1) | ((finished[2] > b) << 2))
+#define FINISHED(b) (FINISHED_0(b) | ((finished[1] > b) << 1) | ((finished[2] > b) << 2))
 #define PUBLISHED(b) ((range[0] > b) | ((range[1] > b) << 1) | ((range[2] > b) << 2))
 #else
-#define FINISHED(b) ((finished[0] > b) | ((finished[1] > b) << 1))
+#define FINISHED(b) (FINISHED_0(b) | ((finished[1] > b) << 1))
 #define PUBLISHED(b) ((range[0] > b) | ((range[1] > b) << 1))
 #endif
 #ifdef RETIRE
@@ -42,7 +45,17 @@ bit retired;  /* and nothing of the dead one may be left */
 proctype mortal(byte me)
 {
     poster_variables
-    { store(TO_RANGE, 2); post_two(0, 2) } unless { dead };
+    {
+#ifdef INTEND_AFTERWARDS
+        store(TO_RANGE, 2);
+        mark(WORD(0, 2));
+#else
+        mark(WORD(0, 2)); /* Poster::intend() */
+        store(TO_RANGE, 2);
+#endif
+        post(0, 1);
+        post(1, 2)
+    } unless { dead };
     atomic {
         finished[me] = (retired -> 0 : finished[me]);
         sum = 0; from = 0; late = 0; changed = 0;

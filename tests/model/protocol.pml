@@ -286,12 +286,17 @@ inline mark(word)
 #endif
 }
 
+/* Of a post, how many blocks are left from the batch at `first` on: so many are marked. */
+#ifndef LEFT
+#define LEFT(first, count) (count)
+#endif
+
 /* What post() and settle() begin and end with, for batches of one block and of two. */
 inline begin(first, count)
 {
     from = first;
     late = 0;
-    mark(WORD(first, count));
+    mark(WORD(first, LEFT(first, count)));
 #ifdef ON_BEGIN
     ON_BEGIN;
 #endif
@@ -304,7 +309,10 @@ inline begin(first, count)
 
 inline finish(first, count, done)
 {
-    mark(0);
+    if
+    :: LEFT(first, count) == count -> mark(0)
+    :: else
+    fi;
     at_work[PLACE(first)] = at_work[PLACE(first)] & ~MINE;
     moved[PLACE(first)] = moved[PLACE(first)] & ~MINE;
     if

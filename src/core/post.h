@@ -7,11 +7,10 @@
 // to date means to *recombine* it: sum all lanes that have frames there, and store. That is a pure
 // function of the lanes, so anybody may do it, twice, late, or for somebody else.
 //
-//   publish the change in the slot's range
-//   mark the frames in `posting`; bump the versions of their blocks; leave them in `changed` of the
-//   slot's group; full fence
-//   recombine; full fence
-//   a version moved meanwhile, or playback overtook a store: recombine again
+//   mark the frames in `posting` (intend); publish the change in the slot's range
+//   for each batch: bump the versions of its blocks; leave them in `changed` of the slot's group; full fence
+//                   recombine; full fence
+//                   a version moved meanwhile, or playback overtook a store: recombine again
 //   clear `posting`
 //
 // All functions are noexcept, allocate nothing, make no system call, and take a bounded number of

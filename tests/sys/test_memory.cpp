@@ -133,7 +133,7 @@ TEST_CASE("touched pages do not fault any more")
     const long before = faults();
     for (std::size_t i = 1; i < 511; i++)
         *static_cast<volatile std::byte*>(mapping.data() + i * page) = std::byte{1};
-    CHECK(faults() - before < 5); // the test's own
+    CHECK(faults() - before < 100); // the test's own, and those of a sanitizer's shadow of the memory
     CHECK(touch_own_code() > 1000);
 }
 

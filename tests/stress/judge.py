@@ -44,7 +44,8 @@ def gains_of(events, stream, device, initial, first, frames):
     end = NEVER if opened.end_ns == NEVER else device.frame(opened.end_ns + LOOK_NS)
     for event in events:
         at, length = event["first_frame"] - first, event["frames"]
-        if event["client"] != stream.client or not begin <= event["first_frame"] < end or at >= frames:
+        decided = event["first_frame"] - device.margin
+        if event["client"] != stream.client or not begin <= decided < end or at >= frames:
             continue
         ramp = np.arange(length, dtype=np.int64)
         ramp = (event["from"] * (length - ramp) + event["to"] * ramp) // length

@@ -277,17 +277,13 @@ inline next_turn(count)
 inline mark(word)
 {
 #ifdef WATCHED
-    if
-    :: me == WATCHED -> store(TO_POSTING, word)
-    :: else
-    fi
+    if :: me == WATCHED -> store(TO_POSTING, word) :: else fi
 #else
     skip
 #endif
 }
 
-/* Of a post, how many blocks are left from the batch at `first` on: so many are marked. */
-#ifndef LEFT
+#ifndef LEFT /* how many blocks of a post are left from the batch at `first` on: so many are marked */
 #define LEFT(first, count) (count)
 #endif
 
@@ -309,10 +305,7 @@ inline begin(first, count)
 
 inline finish(first, count, done)
 {
-    if
-    :: LEFT(first, count) == count -> mark(0)
-    :: else
-    fi;
+    if :: LEFT(first, count) == count -> mark(0) :: else fi;
     at_work[PLACE(first)] = at_work[PLACE(first)] & ~MINE;
     moved[PLACE(first)] = moved[PLACE(first)] & ~MINE;
     if
@@ -321,10 +314,7 @@ inline finish(first, count, done)
         moved[PLACE(first + 1)] = moved[PLACE(first + 1)] & ~MINE
     :: else
     fi;
-    if
-    :: done > 0 -> finished[me] = done
-    :: else
-    fi;
+    if :: done > 0 -> finished[me] = done :: else fi;
 #ifdef ON_FINISH
     ON_FINISH(first, count);
 #endif

@@ -2,8 +2,8 @@
 
 #include "plugin/config.h"
 
-#include "sys/paths.h"
-#include "sys/process.h"
+#include "os/paths.h"
+#include "os/process.h"
 
 #include <cmath>
 #include <cstdlib>
@@ -111,7 +111,7 @@ int read_key(std::string_view key, const char* id, snd_config_t* value, Settings
 int read_settings(snd_config_t* node, Settings& settings)
 {
     settings.address.autostart = true;
-    settings.address.name = sys::program_name();
+    settings.address.name = os::program_name();
     snd_config_iterator_t i, next;
     snd_config_for_each(i, next, node)
     {
@@ -122,7 +122,7 @@ int read_settings(snd_config_t* node, Settings& settings)
         if (const int error = read_key(id, id, entry, settings); error < 0)
             return error;
     }
-    if (!sys::valid_instance_name(settings.address.instance)) {
+    if (!os::valid_instance_name(settings.address.instance)) {
         SNDERR("ringmix: instance \"%s\" is no valid name: use letters, digits, dot, dash and underscore",
                settings.address.instance.c_str());
         return -EINVAL;

@@ -228,7 +228,7 @@ void Pcm::transfer(const snd_pcm_channel_area_t* areas, snd_pcm_uframes_t offset
     }
     // A program that got its descriptors earlier calls nothing between this and poll(): the timer
     // must not stay readable for space that is now filled, nor wait for what was rewound.
-    if (rewound || sys::monotonic_ns() >= armed_ns_.load(std::memory_order_relaxed))
+    if (rewound || os::monotonic_ns() >= armed_ns_.load(std::memory_order_relaxed))
         arm_for(io_.state, position_);
 }
 
@@ -308,7 +308,7 @@ std::uint64_t Pcm::next_event(snd_pcm_state_t state, std::uint64_t appl) const n
 void Pcm::arm_for(snd_pcm_state_t state, std::uint64_t appl) noexcept
 {
     const std::uint64_t event = next_event(state, appl);
-    const std::int64_t now = sys::monotonic_ns();
+    const std::int64_t now = os::monotonic_ns();
     if (armed_event_.load(std::memory_order_relaxed) == event &&
         (event == at_once || now < armed_ns_.load(std::memory_order_relaxed)))
         return;

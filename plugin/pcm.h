@@ -10,8 +10,8 @@
 
 #include "client/attachment.h"
 #include "client/stream.h"
+#include "os/timer.h"
 #include "plugin/config.h"
-#include "sys/timer.h"
 
 #include <alsa/asoundlib.h>
 #include <alsa/pcm_external.h>
@@ -64,7 +64,7 @@ private:
     Settings settings_;
     client::Attachment attachment_;
     client::Stream stream_;
-    sys::Timer timer_;
+    os::Timer timer_;
 
     // sw_params
     snd_pcm_uframes_t boundary_ = 0;

@@ -30,6 +30,7 @@ run_packages=(alsa-utils python3 python3-numpy)
 build() {
     local dir=$1
     shift
+    mkdir -p "$(dirname "$dir")"
     if [ ! -f "$dir/build.ninja" ]; then
         meson setup "$dir" "$top" "$@" >"$dir.log" 2>&1 || { cat "$dir.log" >&2; die "meson setup failed"; }
     fi

@@ -2,9 +2,9 @@
 
 #include "server/butler.h"
 
+#include "os/process.h"
 #include "server/engine.h"
 #include "server/log.h"
-#include "sys/process.h"
 
 #include <cerrno>
 #include <cstring>
@@ -76,7 +76,7 @@ void Butler::stop() noexcept
 
 void Butler::run() noexcept
 {
-    sys::name_thread("ringmix-butler");
+    os::name_thread("ringmix-butler");
     while (!stop_.load()) {
         while (sem_wait(&semaphore_) < 0 && errno == EINTR) {
         }

@@ -6,11 +6,11 @@
 
 #pragma once
 
+#include "os/descriptor.h"
 #include "ringmix/abi.h"
 #include "server/device.h"
 #include "server/event_log.h"
 #include "server/trace.h"
-#include "sys/descriptor.h"
 
 #include <array>
 #include <atomic>
@@ -45,7 +45,7 @@ public:
     std::vector<std::uint32_t> take();
 
 private:
-    sys::Descriptor event_;
+    os::Descriptor event_;
     std::mutex mutex_;
     std::vector<std::uint32_t> slots_;
 };

@@ -4,10 +4,10 @@
 
 #include "core/format.h"
 
+#include "os/process.h"
+#include "os/timer.h"
 #include "server/log.h"
 #include "server/service_manager.h"
-#include "sys/process.h"
-#include "sys/timer.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -34,7 +34,7 @@ void say(const std::string& line) { log_line(LogLevel::warning, line); }
 
 } // namespace
 
-Control::Control(const Options& options, sys::Descriptor listener, std::string socket_path, bool activated)
+Control::Control(const Options& options, os::Descriptor listener, std::string socket_path, bool activated)
     : options_(options), socket_path_(std::move(socket_path)), listener_(std::move(listener)),
       epoll_(epoll_create1(EPOLL_CLOEXEC))
 {
@@ -49,7 +49,7 @@ Control::Control(const Options& options, sys::Descriptor listener, std::string s
     }
     watch(listener_.get(), tag(about_listener, listener_.get()));
     watch(retired_.fd(), tag(about_retired, retired_.fd()));
-    idle_since_ns_ = sys::monotonic_ns();
+    idle_since_ns_ = os::monotonic_ns();
 }
 
 Control::~Control()
@@ -93,11 +93,11 @@ void Control::watch(int fd, std::uint64_t event_tag)
 }
 
 // Where the engine may be realtime, so is this thread: a client's death is to be seen within ms also
-// on a machine on which everybody is busy. What it starts is not (sys/process.h).
+// on a machine on which everybody is busy. What it starts is not (os/process.h).
 void Control::follow_engine() noexcept
 {
     if (!realtime_ && instance_ && instance_->engine().realtime())
-        realtime_ = sys::become_realtime(realtime_priority);
+        realtime_ = os::become_realtime(realtime_priority);
 }
 
 int Control::run(int signal_fd)
@@ -124,9 +124,9 @@ int Control::run(int signal_fd)
         }
         expire_silent();
         if (players() != 0) {
-            idle_since_ns_ = sys::monotonic_ns();
+            idle_since_ns_ = os::monotonic_ns();
         } else if (instance_ && options_.idle_seconds >= 0 &&
-                   static_cast<double>(sys::monotonic_ns() - idle_since_ns_) >= options_.idle_seconds * 1e9) {
+                   static_cast<double>(os::monotonic_ns() - idle_since_ns_) >= options_.idle_seconds * 1e9) {
             if (options_.autostarted)
                 return 0;
             close_instance();
@@ -139,7 +139,7 @@ int Control::run(int signal_fd)
 int Control::next_timeout() const
 {
     std::int64_t next = std::numeric_limits<std::int64_t>::max();
-    const std::int64_t now = sys::monotonic_ns();
+    const std::int64_t now = os::monotonic_ns();
     if (instance_)
         next = now + 1'000'000'000;
     for (const auto& [fd, session] : sessions_)
@@ -181,19 +181,19 @@ void Control::accept_clients()
     for (;;) {
         Session session;
         try {
-            session.socket = sys::accept_from(listener_.get());
+            session.socket = os::accept_from(listener_.get());
             if (!session.socket)
                 return;
             if (sessions_.size() >= max_sessions) {
                 refuse(session, EUSERS, "too many connections to this ringmix server");
                 continue;
             }
-            session.peer = sys::peer_credentials(session.socket.get());
-            session.hello_deadline_ns = sys::monotonic_ns() + hello_timeout_ns;
+            session.peer = os::peer_credentials(session.socket.get());
+            session.hello_deadline_ns = os::monotonic_ns() + hello_timeout_ns;
             const int fd = session.socket.get();
             watch(fd, tag(about_session, fd));
             if (session.peer.pid > 0)
-                session.process = sys::watch_process(session.peer.pid);
+                session.process = os::watch_process(session.peer.pid);
             if (session.process)
                 watch(session.process.get(), tag(about_process, fd));
             sessions_.emplace(fd, std::move(session));
@@ -211,7 +211,7 @@ void Control::serve(int fd)
         return; // forgotten by an event before this one
     alignas(8) std::byte buffer[protocol::max_message_bytes];
     try {
-        const sys::Packet packet = sys::receive_packet(fd, buffer, 0);
+        const os::Packet packet = os::receive_packet(fd, buffer, 0);
         if (packet.nothing)
             return;
         if (packet.bytes == 0)
@@ -258,12 +258,12 @@ void Control::free_slot(std::uint32_t slot)
     give_up_lane(slot);
     instance_->slot(slot).config.state.store(abi::slot_free, std::memory_order_release);
     owners_[slot] = {};
-    idle_since_ns_ = sys::monotonic_ns();
+    idle_since_ns_ = os::monotonic_ns();
 }
 
 void Control::expire_silent()
 {
-    const std::int64_t now = sys::monotonic_ns();
+    const std::int64_t now = os::monotonic_ns();
     for (auto i = sessions_.begin(); i != sessions_.end();) {
         const int fd = i->first;
         Session& session = i->second;

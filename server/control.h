@@ -6,11 +6,11 @@
 #pragma once
 
 #include "core/message.h"
+#include "os/descriptor.h"
+#include "os/socket.h"
 #include "server/butler.h"
 #include "server/instance.h"
 #include "server/options.h"
-#include "sys/descriptor.h"
-#include "sys/socket.h"
 
 #include <array>
 #include <cstdint>
@@ -24,9 +24,9 @@ namespace ringmix::server {
 
 // One connection, and what its client has.
 struct Session {
-    sys::Descriptor socket;
-    sys::Descriptor process; // readable when the client's process is dead; empty where unknown
-    sys::PeerCredentials peer{};
+    os::Descriptor socket;
+    os::Descriptor process; // readable when the client's process is dead; empty where unknown
+    os::PeerCredentials peer{};
     std::int64_t hello_deadline_ns = 0; // 0: has said hello
     std::uint32_t role = 0;
     std::uint32_t slot = protocol::no_slot;
@@ -49,7 +49,7 @@ class Control {
 public:
     // `listener`: the socket, listening. Opens the device; throws with the reason. `activated`: a client
     // is waiting already (socket activation): a device that cannot be opened is reported to it.
-    Control(const Options& options, sys::Descriptor listener, std::string socket_path, bool activated);
+    Control(const Options& options, os::Descriptor listener, std::string socket_path, bool activated);
     ~Control();
 
     // Serves until a signal or the end of an autostarted server's idle time; the process' exit status.
@@ -89,8 +89,8 @@ private:
 
     const Options& options_;
     std::string socket_path_;
-    sys::Descriptor listener_;
-    sys::Descriptor epoll_;
+    os::Descriptor listener_;
+    os::Descriptor epoll_;
     ClientNames names_;
     Retired retired_;
     std::map<int, Session> sessions_; // by socket descriptor

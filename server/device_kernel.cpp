@@ -5,12 +5,12 @@
 #include "server/device.h"
 
 #include "core/frames.h"
+#include "os/kernel_pcm.h"
+#include "os/timer.h"
 #include "server/device_kernel_find.h"
 #include "server/device_kernel_info.h"
 #include "server/device_kernel_params.h"
 #include "server/device_kernel_timer.h"
-#include "sys/kernel_pcm.h"
-#include "sys/timer.h"
 
 #include <algorithm>
 #include <alsa/asoundlib.h>
@@ -130,7 +130,7 @@ private:
     int fd_ = -1; // pcm_'s
     DeviceShape shape_{};
     std::string name_;
-    sys::KernelPcm kernel_;
+    os::KernelPcm kernel_;
     std::unique_ptr<PeriodTimer> timer_;
     bool leave_running_ = false;
 
@@ -168,7 +168,7 @@ KernelDevice::KernelDevice(const DeviceWishes& wishes, Say say)
     shape_.boundary = boundary_of(pcm_.get(), wishes.device);
     if (const int error = snd_pcm_prepare(pcm_.get()); error < 0)
         throw std::system_error(-error, std::generic_category(), "cannot prepare device " + wishes.device);
-    kernel_ = sys::KernelPcm(fd_, ring_bytes());
+    kernel_ = os::KernelPcm(fd_, ring_bytes());
 
     timer_ = std::make_unique<PeriodTimer>(card, static_cast<int>(snd_pcm_info_get_device(info)),
                                            static_cast<int>(snd_pcm_info_get_subdevice(info)));
@@ -203,7 +203,7 @@ void KernelDevice::wait(std::int64_t deadline_ns) noexcept
 {
     if (!timer_->exists() && phase_.load(std::memory_order_relaxed) == DevicePosition::running) {
         const std::int64_t period_ns = std::int64_t{shape_.period_frames} * 1'000'000'000 / shape_.rate;
-        deadline_ns = std::min(deadline_ns, sys::monotonic_ns() + period_ns);
+        deadline_ns = std::min(deadline_ns, os::monotonic_ns() + period_ns);
     }
     ticked_ = timer_->wait(deadline_ns);
 }
@@ -221,7 +221,7 @@ DevicePosition KernelDevice::update() noexcept
     const std::uint32_t phase = phase_.load(std::memory_order_acquire);
     switch (phase) {
     case not_started:
-        position_.time_ns = sys::monotonic_ns();
+        position_.time_ns = os::monotonic_ns();
         return position_;
     case restarted:
         position_ = {epoch_.load(std::memory_order_relaxed), 0, 0, DevicePosition::running};
@@ -234,7 +234,7 @@ DevicePosition KernelDevice::update() noexcept
         position_.state = phase;
         return position_;
     }
-    const sys::KernelPcm::Position now = ticked_ ? kernel_.last_position() : kernel_.fresh_position();
+    const os::KernelPcm::Position now = ticked_ ? kernel_.last_position() : kernel_.fresh_position();
     ticked_ = false;
     if (now.gone)
         return halt(DevicePosition::gone);
@@ -268,7 +268,7 @@ int KernelDevice::restart() noexcept
         return error;
     std::memset(kernel_.ring(), 0, ring_bytes());
     const int error = snd_pcm_start(pcm_.get());
-    started_ns_.store(sys::monotonic_ns(), std::memory_order_relaxed);
+    started_ns_.store(os::monotonic_ns(), std::memory_order_relaxed);
     return error;
 }
 

@@ -2,7 +2,7 @@
 
 #include "server/device_kernel_find.h"
 
-#include "sys/process.h"
+#include "os/process.h"
 
 #include <algorithm>
 #include <alsa/asoundlib.h>
@@ -168,7 +168,7 @@ std::string holders(const HardwareAddress& address)
         pids = descriptor_holders(address);
     std::vector<std::string> names;
     for (const pid_t pid : pids) {
-        const std::string name = sys::process_name(pid);
+        const std::string name = os::process_name(pid);
         names.push_back(fmt::format("{} (process {})", name.empty() ? "?" : name, pid));
     }
     return names.empty() ? "a process that cannot be seen from here" : fmt::format("{}", fmt::join(names, ", "));

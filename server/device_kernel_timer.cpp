@@ -2,7 +2,7 @@
 
 #include "server/device_kernel_timer.h"
 
-#include "sys/timer.h"
+#include "os/timer.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -54,7 +54,7 @@ bool PeriodTimer::wait(std::int64_t deadline_ns) noexcept
 {
     constexpr std::int64_t second = 1'000'000'000;
     for (;;) {
-        const std::int64_t left = std::max<std::int64_t>(deadline_ns - sys::monotonic_ns(), 0);
+        const std::int64_t left = std::max<std::int64_t>(deadline_ns - os::monotonic_ns(), 0);
         const timespec timeout{static_cast<time_t>(left / second), static_cast<long>(left % second)};
         pollfd entry{fd_, POLLIN, 0}; // a negative descriptor is only a sleep
         const int ready = ::ppoll(&entry, 1, &timeout, nullptr);

@@ -58,8 +58,8 @@ VirtualDevice::VirtualDevice(const DeviceWishes& wishes, Say say, Clock clock)
       frame_bytes_(shape_.channels * core::sample_bytes(shape_.format))
 {
     const std::size_t bytes = std::size_t{shape_.ring_frames} * frame_bytes_;
-    memory_ = sys::make_sealed_memory("ringmix-device", bytes);
-    ring_ = sys::Mapping::shared(memory_.get(), bytes, 0, true, "the virtual device's ring");
+    memory_ = os::make_sealed_memory("ringmix-device", bytes);
+    ring_ = os::Mapping::shared(memory_.get(), bytes, 0, true, "the virtual device's ring");
     std::memset(ring_.data(), core::silence_byte(shape_.format), bytes); // and no page fault later
     if (!wishes.output.empty())
         recorder_ = make_recorder(wishes.output, shape_);

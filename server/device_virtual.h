@@ -5,10 +5,10 @@
 
 #pragma once
 
+#include "os/memory.h"
+#include "os/timer.h"
 #include "server/device.h"
 #include "server/recorder.h"
-#include "sys/memory.h"
-#include "sys/timer.h"
 
 #include <atomic>
 #include <cstdint>
@@ -37,7 +37,7 @@ class VirtualDevice final : public Device {
 public:
     using Clock = std::int64_t (*)() noexcept; // ns, never backwards
 
-    VirtualDevice(const DeviceWishes& wishes, Say say, Clock clock = sys::monotonic_ns);
+    VirtualDevice(const DeviceWishes& wishes, Say say, Clock clock = os::monotonic_ns);
 
     const DeviceShape& shape() const noexcept override { return shape_; }
     std::string name() const override { return "virtual"; }
@@ -58,10 +58,10 @@ private:
     const Clock clock_;
     const DeviceShape shape_;
     const std::uint32_t frame_bytes_;
-    sys::Descriptor memory_;
-    sys::Mapping ring_;
+    os::Descriptor memory_;
+    os::Mapping ring_;
     std::unique_ptr<Recorder> recorder_;
-    sys::Timer timer_;
+    os::Timer timer_;
     std::atomic<std::int64_t> start_ns_{-1}; // when frame 0 was played; -1: not yet. Control
     std::uint64_t played_ = 0;               // engine
 };

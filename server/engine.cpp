@@ -3,8 +3,8 @@
 #include "server/engine.h"
 
 #include "core/tail.h"
-#include "sys/process.h"
-#include "sys/timer.h"
+#include "os/process.h"
+#include "os/timer.h"
 
 #include <algorithm>
 #include <bit>
@@ -49,16 +49,16 @@ void Engine::stop() noexcept
         thread_.join();
 }
 
-std::uint64_t Engine::now() const noexcept { return core::frame_at(snapshot_, sys::monotonic_ns()); }
+std::uint64_t Engine::now() const noexcept { return core::frame_at(snapshot_, os::monotonic_ns()); }
 
 void Engine::run() noexcept
 {
-    sys::name_thread("ringmix-engine");
-    realtime_.store(sys::become_realtime(realtime_priority), relaxed);
+    os::name_thread("ringmix-engine");
+    realtime_.store(os::become_realtime(realtime_priority), relaxed);
     while (!stop_.load(relaxed)) {
         const bool busy = view_.board->engine.active.load(relaxed) != 0;
         const std::int64_t longest = busy ? view_.geometry.cycle_ns : idle_cycle_ns;
-        device_.wait(sys::monotonic_ns() + longest);
+        device_.wait(os::monotonic_ns() + longest);
         cycle();
     }
 }

@@ -86,10 +86,10 @@ void Instance::lay_out_board(const Options& options, Say say)
     }
     const std::uint64_t arena_bytes = geometry.arena_bytes;
     const std::size_t bytes = core::board_bytes(geometry);
-    board_fd_ = sys::make_sealed_memory("ringmix-board", bytes);
-    arena_fd_ = sys::make_sealed_memory("ringmix-arena", arena_bytes);
-    board_memory_ = sys::Mapping::shared(board_fd_.get(), bytes, 0, true, "board");
-    arena_memory_ = sys::Mapping::shared(arena_fd_.get(), arena_bytes, 0, true, "arena");
+    board_fd_ = os::make_sealed_memory("ringmix-board", bytes);
+    arena_fd_ = os::make_sealed_memory("ringmix-arena", arena_bytes);
+    board_memory_ = os::Mapping::shared(board_fd_.get(), bytes, 0, true, "board");
+    arena_memory_ = os::Mapping::shared(arena_fd_.get(), arena_bytes, 0, true, "arena");
 
     // All zeros, as new memory is, but for what follows.
     auto* board = new (board_memory_.data()) abi::Board{};

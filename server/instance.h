@@ -7,12 +7,12 @@
 #pragma once
 
 #include "core/validate.h"
+#include "os/memory.h"
 #include "server/arena.h"
 #include "server/butler.h"
 #include "server/device.h"
 #include "server/engine.h"
 #include "server/options.h"
-#include "sys/memory.h"
 
 #include <array>
 #include <memory>
@@ -41,8 +41,8 @@ private:
     void lay_out_board(const Options& options, Say say);
 
     std::unique_ptr<Device> device_;
-    sys::Descriptor board_fd_, arena_fd_;
-    sys::Mapping board_memory_, arena_memory_;
+    os::Descriptor board_fd_, arena_fd_;
+    os::Mapping board_memory_, arena_memory_;
     core::BoardView view_;
     Arena arena_;
     std::unique_ptr<Butler> butler_;

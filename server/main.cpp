@@ -2,14 +2,14 @@
 //
 // ringmixd: opens a playback device, lets it run for ever, and hands it to clients.
 
+#include "os/lock_file.h"
+#include "os/paths.h"
+#include "os/socket.h"
 #include "ringmix/protocol.h"
 #include "server/control.h"
 #include "server/log.h"
 #include "server/options.h"
 #include "server/service_manager.h"
-#include "sys/lock_file.h"
-#include "sys/paths.h"
-#include "sys/socket.h"
 
 #include <csignal>
 #include <cstdio>
@@ -46,7 +46,7 @@ void leave_stderr()
 }
 
 // Signals that end the server, as a descriptor; blocked before any thread exists.
-sys::Descriptor take_signals()
+os::Descriptor take_signals()
 {
     signal(SIGPIPE, SIG_IGN);
     sigset_t set;
@@ -54,23 +54,23 @@ sys::Descriptor take_signals()
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     sigprocmask(SIG_BLOCK, &set, nullptr);
-    return sys::Descriptor(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+    return os::Descriptor(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
 }
 
 int serve(const Options& options)
 {
-    const sys::Descriptor signals = take_signals();
+    const os::Descriptor signals = take_signals();
 
-    std::string path = options.socket.empty() ? sys::server_socket_path(options.name) : options.socket;
-    sys::Descriptor listener = passed_listener();
-    sys::Descriptor lock;
+    std::string path = options.socket.empty() ? os::server_socket_path(options.name) : options.socket;
+    os::Descriptor listener = passed_listener();
+    os::Descriptor lock;
     const bool own_socket = !listener;
     if (own_socket) {
-        sys::require_socket_place(path);
-        lock = sys::try_lock_file(path + ".lock");
+        os::require_socket_place(path);
+        lock = os::try_lock_file(path + ".lock");
         if (!lock)
             throw std::runtime_error("another ringmixd serves " + path + " already; stop it, or choose another --name");
-        listener = sys::listen_at(path, options.socket_mode);
+        listener = os::listen_at(path, options.socket_mode);
     } else {
         path = "passed by the service manager";
     }

@@ -2,7 +2,7 @@
 #include "server/options.h"
 
 #include "core/format.h"
-#include "sys/paths.h"
+#include "os/paths.h"
 
 #include <charconv>
 #include <cmath>
@@ -174,7 +174,7 @@ void take_server_option(Options& options, std::optional<double>& idle, int key, 
     switch (key) {
     case key_name:
         options.name = value;
-        if (!sys::valid_instance_name(options.name))
+        if (!os::valid_instance_name(options.name))
             refuse(key, value, "1 to 64 letters, digits, '.', '_' or '-', not starting with a dot");
         break;
     case key_socket:

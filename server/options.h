@@ -15,7 +15,7 @@ namespace ringmix::server {
 struct Options {
     DeviceWishes wishes;
     std::string name = "default";
-    std::string socket; // empty: from the name (sys/paths.h)
+    std::string socket; // empty: from the name (os/paths.h)
     unsigned socket_mode = 0600;
     double idle_seconds = -1; // < 0: never
     bool autostarted = false; // --autostarted: detach, end when idle (used by the plugin)

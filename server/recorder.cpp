@@ -3,7 +3,7 @@
 #include "server/recorder.h"
 
 #include "core/format.h"
-#include "sys/timer.h"
+#include "os/timer.h"
 
 #include <algorithm>
 #include <bit>
@@ -63,9 +63,9 @@ Recorder::Recorder(std::unique_ptr<OutputSink> sink, const Settings& settings)
 
 Recorder::~Recorder()
 {
-    const std::int64_t end = sys::monotonic_ns() + last_words_ns;
+    const std::int64_t end = os::monotonic_ns() + last_words_ns;
     while (write() || block_done_ < block_end_ || head_.load(std::memory_order_relaxed) != tail_) {
-        if (sys::monotonic_ns() >= end)
+        if (os::monotonic_ns() >= end)
             break;
         constexpr timespec pause{0, 1'000'000};
         ::nanosleep(&pause, nullptr);
@@ -179,7 +179,7 @@ void Recorder::count_written(std::uint64_t bytes) noexcept
 
 void Recorder::refresh_if_due() noexcept
 {
-    const std::int64_t now = sys::monotonic_ns();
+    const std::int64_t now = os::monotonic_ns();
     if (now < next_refresh_ns_)
         return;
     next_refresh_ns_ = now + refresh_ns;

@@ -5,11 +5,11 @@
 #include "core/channel_map.h"
 #include "core/format.h"
 #include "core/gain.h"
+#include "os/process.h"
+#include "os/timer.h"
 #include "server/control.h"
 #include "server/log.h"
 #include "server/service_manager.h"
-#include "sys/process.h"
-#include "sys/timer.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -31,7 +31,7 @@ constexpr std::uint64_t bit(std::uint32_t slot) { return std::uint64_t{1} << slo
 bool Control::send(Session& session, std::span<const std::byte> message, std::span<const int> descriptors)
 {
     try {
-        sys::send_packet(session.socket.get(), message, descriptors, false);
+        os::send_packet(session.socket.get(), message, descriptors, false);
         return true;
     } catch (const std::system_error& error) {
         log(LogLevel::debug, "cannot answer {}: {}", session.name, error.what());
@@ -88,7 +88,7 @@ bool Control::hello(Session& session, const protocol::Hello& hello)
     session.role = hello.role;
     session.name = core::text_of(hello.name);
     if (session.name.empty() && session.peer.pid > 0)
-        session.name = sys::process_name(session.peer.pid);
+        session.name = os::process_name(session.peer.pid);
     if (session.name.empty())
         session.name.assign(1, '?'); // not = "?": gcc 12 sees an overlap in that
     if (hello.role == protocol::role_player)

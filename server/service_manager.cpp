@@ -84,7 +84,7 @@ void notify_manager(const std::string& state) noexcept
     std::memcpy(address.sun_path, path, length);
     if (path[0] == '@')
         address.sun_path[0] = '\0'; // the abstract name space
-    const sys::Descriptor socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    const os::Descriptor socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     if (!socket)
         return;
     const auto bytes = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + length);
@@ -96,7 +96,7 @@ void notify_manager(const std::string& state) noexcept
     static_cast<void>(sent);
 }
 
-sys::Descriptor passed_listener()
+os::Descriptor passed_listener()
 {
     const PassedVariables variables = take_variables();
     if (variables.pid.empty() || variables.count.empty())
@@ -114,7 +114,7 @@ sys::Descriptor passed_listener()
     const int flags = ::fcntl(first_passed, F_GETFL);
     if (flags < 0 || ::fcntl(first_passed, F_SETFL, flags | O_NONBLOCK) < 0)
         throw std::system_error(errno, std::system_category(), "fcntl O_NONBLOCK on the socket of $LISTEN_FDS");
-    return sys::Descriptor(first_passed);
+    return os::Descriptor(first_passed);
 }
 
 } // namespace ringmix::server

@@ -5,7 +5,7 @@
 
 #pragma once
 
-#include "sys/descriptor.h"
+#include "os/descriptor.h"
 
 #include <string>
 
@@ -16,6 +16,6 @@ void notify_manager(const std::string& state) noexcept;
 // The listening SOCK_SEQPACKET Unix socket passed by the manager (first of $LISTEN_FDS, if
 // $LISTEN_PID is this process), made close-on-exec and non-blocking; empty if there is none.
 // Throws std::runtime_error if what was passed is no such socket. Unsets the variables.
-sys::Descriptor passed_listener();
+os::Descriptor passed_listener();
 
 } // namespace ringmix::server

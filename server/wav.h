@@ -8,8 +8,8 @@
 
 #pragma once
 
+#include "os/descriptor.h"
 #include "ringmix/abi.h"
-#include "sys/descriptor.h"
 
 #include <array>
 #include <cstddef>
@@ -59,7 +59,7 @@ private:
     std::uint64_t limit_;
     std::size_t header_bytes_;
     std::uint64_t data_bytes_ = 0;
-    sys::Descriptor fd_;
+    os::Descriptor fd_;
 };
 
 } // namespace ringmix::server

@@ -85,7 +85,7 @@ struct Geometry {
     std::uint32_t clip;           // clip_*
     std::uint32_t dither;         // dither_*
     std::uint32_t sum_blocks;     // blocks whose group sums are kept at a time: 0 or a power of two
-    std::uint64_t ring_bytes; // ring_frames * bytes of a frame
+    std::uint64_t ring_bytes;     // ring_frames * bytes of a frame
     std::uint64_t arena_bytes;
     std::uint64_t boundary;           // hw_ptr of the kernel's PCM wraps here; 0 for the virtual device
     std::uint8_t chmap[max_channels]; // ALSA channel position (SND_CHMAP_*) of each device channel
@@ -143,10 +143,10 @@ inline constexpr std::uint32_t stream_draining = 4;
 inline constexpr std::uint32_t stream_xrun = 5;
 
 struct alignas(64) SlotStream {
-    Word64 range;    // packed extent of the valid absolute frames, 0 when empty: release / acquire
-    Word64 phase;    // frame f lies in cell (f + phase) mod lane_frames; changed only while range is
-                     // empty. But for bit tail_flag: the slot has a tail, look there too (core/tail.h)
-    Word64 posting;  // packed extent that the client has still to post, 0 when idle
+    Word64 range;   // packed extent of the valid absolute frames, 0 when empty: release / acquire
+    Word64 phase;   // frame f lies in cell (f + phase) mod lane_frames; changed only while range is
+                    // empty. But for bit tail_flag: the slot has a tail, look there too (core/tail.h)
+    Word64 posting; // packed extent that the client has still to post, 0 when idle
     std::uint64_t reserved;
     Word64 stream;   // serial << 32 | state, see above
     Word64 last_end; // end (absolute) of the stream before the present one

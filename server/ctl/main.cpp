@@ -3,7 +3,7 @@
 // ringmixctl: shows and changes what a running ringmixd does. It never starts one.
 #include "commands.h"
 
-#include "sys/paths.h"
+#include "os/paths.h"
 
 #include <array>
 #include <cstdio>
@@ -90,7 +90,7 @@ Task parse(int argc, char** argv)
         case 'n':
             task.address.instance = ::optarg;
             named = true;
-            if (!sys::valid_instance_name(task.address.instance))
+            if (!os::valid_instance_name(task.address.instance))
                 throw UsageError(fmt::format("--name: '{}' is no instance name", ::optarg));
             break;
         case 's':

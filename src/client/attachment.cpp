@@ -2,7 +2,7 @@
 
 #include "client/attachment.h"
 
-#include "sys/socket.h"
+#include "os/socket.h"
 
 #include <cerrno>
 #include <system_error>
@@ -23,15 +23,15 @@ Attachment::Attachment(const Address& address) : connection_(address), slot_(con
     try {
         map_board();
         map_device();
-        fork_mark_ = sys::Mapping::wiped_on_fork();
+        fork_mark_ = os::Mapping::wiped_on_fork();
     } catch (const std::system_error& error) {
         throw ClientError(error.code().value(),
                           "cannot attach to the server at " + connection_.path() + ": " + error.what());
     }
     *reinterpret_cast<volatile char*>(fork_mark_.data()) = 1;
-    sys::touch(board_.data(), board_.size());
-    sys::touch(view_.ring, view_.geometry.ring_bytes);
-    sys::touch_own_code();
+    os::touch(board_.data(), board_.size());
+    os::touch(view_.ring, view_.geometry.ring_bytes);
+    os::touch_own_code();
     timeline_ = std::make_unique<Timeline>(view_, pcm_ ? &pcm_ : nullptr, connection_.socket());
     connection_.descriptors().clear();
 }
@@ -41,7 +41,7 @@ Attachment::Attachment(const Address& address) : connection_(address), slot_(con
 Attachment::~Attachment()
 {
     if (ours())
-        sys::hang_up(connection_.socket());
+        os::hang_up(connection_.socket());
 }
 
 void Attachment::map_board()
@@ -50,13 +50,13 @@ void Attachment::map_board()
     const std::size_t bytes = connection_.welcome().board_bytes;
     if (bytes < sizeof(abi::Board) || bytes > core::max_board_bytes())
         reject(connection_.path(), "a board of impossible size");
-    sys::require_sealed_memory(descriptors[0].get(), bytes, "board");
-    board_ = sys::Mapping::shared(descriptors[0].get(), bytes, 0, true, "board");
+    os::require_sealed_memory(descriptors[0].get(), bytes, "board");
+    board_ = os::Mapping::shared(descriptors[0].get(), bytes, 0, true, "board");
     if (const char* fault = core::validate_board(board_.data(), bytes, view_))
         reject(connection_.path(), fault);
 
-    sys::require_sealed_memory(descriptors[1].get(), view_.geometry.arena_bytes, "arena");
-    arena_ = sys::Mapping::shared(descriptors[1].get(), view_.geometry.arena_bytes, 0, true, "arena");
+    os::require_sealed_memory(descriptors[1].get(), view_.geometry.arena_bytes, "arena");
+    arena_ = os::Mapping::shared(descriptors[1].get(), view_.geometry.arena_bytes, 0, true, "arena");
     view_.arena = arena_.data();
 }
 
@@ -64,12 +64,12 @@ void Attachment::map_device()
 {
     device_ = std::move(connection_.descriptors()[2]);
     if (view_.geometry.device_kind == abi::device_kernel) {
-        pcm_ = sys::KernelPcm(device_.get(), view_.geometry.ring_bytes);
+        pcm_ = os::KernelPcm(device_.get(), view_.geometry.ring_bytes);
         view_.ring = pcm_.ring();
         return;
     }
-    sys::require_sealed_memory(device_.get(), view_.geometry.ring_bytes, "device ring");
-    ring_ = sys::Mapping::shared(device_.get(), view_.geometry.ring_bytes, 0, true, "device ring");
+    os::require_sealed_memory(device_.get(), view_.geometry.ring_bytes, "device ring");
+    ring_ = os::Mapping::shared(device_.get(), view_.geometry.ring_bytes, 0, true, "device ring");
     view_.ring = ring_.data();
 }
 

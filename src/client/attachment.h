@@ -9,8 +9,8 @@
 #include "client/connection.h"
 #include "client/timeline.h"
 #include "core/validate.h"
-#include "sys/kernel_pcm.h"
-#include "sys/memory.h"
+#include "os/kernel_pcm.h"
+#include "os/memory.h"
 
 #include <memory>
 
@@ -38,9 +38,9 @@ private:
 
     Connection connection_;
     std::uint32_t slot_;
-    sys::Mapping board_, arena_, ring_, fork_mark_;
-    sys::Descriptor device_;
-    sys::KernelPcm pcm_;
+    os::Mapping board_, arena_, ring_, fork_mark_;
+    os::Descriptor device_;
+    os::KernelPcm pcm_;
     core::BoardView view_;
     std::unique_ptr<Timeline> timeline_;
 };

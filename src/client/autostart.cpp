@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "client/autostart.h"
 
-#include "sys/lock_file.h"
-#include "sys/process.h"
-#include "sys/timer.h"
+#include "os/lock_file.h"
+#include "os/process.h"
+#include "os/timer.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -41,25 +41,25 @@ int told_errno(const std::string& text)
     return error > 0 && error < 4096 ? error : ENODEV;
 }
 
-sys::Descriptor try_lock(const std::string& listen_path)
+os::Descriptor try_lock(const std::string& listen_path)
 try {
-    return sys::try_lock_file(listen_path + ".start");
+    return os::try_lock_file(listen_path + ".start");
 } catch (const std::system_error& error) {
     throw ClientError(error.code().value(), "cannot start a ringmix server for " + listen_path + ": " + error.what() +
                                                 "; start one with `ringmixd`, or set XDG_RUNTIME_DIR to a "
                                                 "directory of yours");
 }
 
-sys::SpawnResult spawn(const std::vector<std::string>& command, int timeout_ms)
+os::SpawnResult spawn(const std::vector<std::string>& command, int timeout_ms)
 try {
-    return sys::spawn_detached(command, {}, timeout_ms);
+    return os::spawn_detached(command, {}, timeout_ms);
 } catch (const std::system_error& error) {
     throw ClientError(error.code().value(), "cannot start a ringmix server: " + std::string(error.what()) +
                                                 "; install `" + command.front() +
                                                 "`, or name it in RINGMIX_SERVER, or set autostart no");
 }
 
-[[noreturn]] void report(const sys::SpawnResult& result, const std::string& server, const std::string& listen_path)
+[[noreturn]] void report(const os::SpawnResult& result, const std::string& server, const std::string& listen_path)
 {
     const std::string line = last_line(result.diagnostics);
     if (result.timed_out)
@@ -103,18 +103,17 @@ void autostart(const Address& address, const std::string& listen_path, const std
         throw ClientError(EPERM, "programs with raised privileges do not start a ringmix server; start one "
                                  "with `ringmixd`");
     const std::vector<std::string> command = server_command(address);
-    const std::int64_t deadline = sys::monotonic_ns() + std::int64_t{address.start_ms} * 1'000'000;
+    const std::int64_t deadline = os::monotonic_ns() + std::int64_t{address.start_ms} * 1'000'000;
     bool closing = false; // an old server may still have held the device or the socket
     for (;;) {
-        if (const sys::Descriptor lock = try_lock(listen_path); lock) {
+        if (const os::Descriptor lock = try_lock(listen_path); lock) {
             // Somebody may have started it between our last attempt and the lock.
             const Attempt outcome = attempt();
             if (outcome == Attempt::connected)
                 return;
             closing = closing || outcome == Attempt::closing;
-            const auto left_ms =
-                static_cast<int>(std::max<std::int64_t>(0, deadline - sys::monotonic_ns()) / 1'000'000);
-            const sys::SpawnResult result = spawn(command, std::max(left_ms, shortest_start_ms));
+            const auto left_ms = static_cast<int>(std::max<std::int64_t>(0, deadline - os::monotonic_ns()) / 1'000'000);
+            const os::SpawnResult result = spawn(command, std::max(left_ms, shortest_start_ms));
             if (attempt() == Attempt::connected)
                 return;
             if (!closing)
@@ -124,7 +123,7 @@ void autostart(const Address& address, const std::string& listen_path, const std
         std::this_thread::sleep_for(poll_interval);
         if (attempt() == Attempt::connected)
             return;
-        if (sys::monotonic_ns() >= deadline)
+        if (os::monotonic_ns() >= deadline)
             throw ClientError(ETIMEDOUT, "another program has been starting the ringmix server for " + listen_path +
                                              " for " + std::to_string(address.start_ms) +
                                              " ms, and it does not answer yet");

@@ -2,9 +2,9 @@
 #include "client/connection.h"
 
 #include "client/autostart.h"
-#include "sys/paths.h"
-#include "sys/process.h"
-#include "sys/socket.h"
+#include "os/paths.h"
+#include "os/process.h"
+#include "os/socket.h"
 
 #include <cerrno>
 #include <sys/stat.h>
@@ -35,7 +35,7 @@ std::string failure_text(int error, const std::string& path)
         return "permission denied on " + path + ": its server does not take this user (see ringmixd's --socket-mode)";
     if (error == ENAMETOOLONG)
         return path + " has " + std::to_string(path.size()) + " bytes, too long for a socket's path (at most " +
-               std::to_string(sys::max_socket_path) +
+               std::to_string(os::max_socket_path) +
                "): choose a shorter one with the key socket, RINGMIX_SOCKET or XDG_RUNTIME_DIR";
     if (error == EPROTOTYPE)
         return path + " is a socket, but not one of ringmix";
@@ -73,12 +73,12 @@ std::string versions(unsigned theirs, unsigned ours, const char* what)
 
 Connection::Connection(const Address& address) : answer_ms_(address.answer_ms)
 {
-    if (!sys::valid_instance_name(address.instance))
+    if (!os::valid_instance_name(address.instance))
         throw ClientError(EINVAL, "'" + address.instance +
                                       "' is no name of a ringmix instance: 1 to 64 letters, digits, '.', '_' or '-', "
                                       "not starting with a dot");
     const std::vector<std::string> paths =
-        address.socket.empty() ? sys::client_socket_paths(address.instance) : std::vector{address.socket};
+        address.socket.empty() ? os::client_socket_paths(address.instance) : std::vector{address.socket};
     if (try_paths(address, paths) == Attempt::connected)
         return;
     if (!address.autostart)
@@ -105,7 +105,7 @@ Attempt Connection::try_paths(const Address& address, const std::vector<std::str
 Attempt Connection::try_path(const Address& address, const std::string& path)
 {
     try {
-        socket_ = sys::connect_to(path);
+        socket_ = os::connect_to(path);
         path_ = path;
         greet(address);
         return Attempt::connected;
@@ -115,7 +115,7 @@ Attempt Connection::try_path(const Address& address, const std::string& path)
             refused_ = true;
         else if (number == EACCES && hidden(path))
             failures_.push_back(
-                {path, number, "directory " + sys::directory_of(path) + " cannot be entered by this user", true});
+                {path, number, "directory " + os::directory_of(path) + " cannot be entered by this user", true});
         else if (number != ENOENT)
             failures_.push_back({path, number, failure_text(number, path), false});
         return Attempt::nobody;
@@ -139,7 +139,7 @@ void Connection::report_failure(const Address& address, const std::vector<std::s
 
 void Connection::start_server(const Address& address, const std::vector<std::string>& paths)
 {
-    const std::string listen_path = address.socket.empty() ? sys::server_socket_path(address.instance) : address.socket;
+    const std::string listen_path = address.socket.empty() ? os::server_socket_path(address.instance) : address.socket;
     std::string denied; // on another path: said if the start fails as well
     int denied_error = 0;
     for (const Failure& failure : failures_) {
@@ -167,7 +167,7 @@ void Connection::greet(const Address& address)
     hello.role = address.role;
     hello.pid = static_cast<std::uint32_t>(::getpid());
     hello.gain = address.gain;
-    core::put_text(hello.name, address.name.empty() ? sys::program_name() : address.name);
+    core::put_text(hello.name, address.name.empty() ? os::program_name() : address.name);
     welcome_ = ask<protocol::Welcome>(hello);
     check_welcome(address.role);
 }
@@ -189,7 +189,7 @@ void Connection::send_bytes(std::span<const std::byte> packet)
     if (!socket_)
         fail_gone();
     try {
-        sys::send_packet(socket_.get(), packet);
+        os::send_packet(socket_.get(), packet);
     } catch (const std::system_error& error) {
         const int number = error.code().value();
         // An Error that the server sent before it closed may lie there unread: receive() tells.
@@ -203,9 +203,9 @@ std::uint32_t Connection::receive()
     received_type_ = 0;
     if (!socket_)
         fail_gone();
-    sys::Packet packet;
+    os::Packet packet;
     try {
-        packet = sys::receive_packet(socket_.get(), buffer_, answer_ms_);
+        packet = os::receive_packet(socket_.get(), buffer_, answer_ms_);
     } catch (const std::system_error& error) {
         fail(error.code().value(), "cannot receive: " + error_words(error.code().value()));
     }
@@ -259,6 +259,6 @@ void Connection::fail_gone()
     throw ServerGone(ENODEV, "the ringmix server on " + path_ + " has closed the connection; it has ended or died");
 }
 
-bool Connection::server_gone() const noexcept { return !socket_ || sys::peer_closed(socket_.get()); }
+bool Connection::server_gone() const noexcept { return !socket_ || os::peer_closed(socket_.get()); }
 
 } // namespace ringmix::client

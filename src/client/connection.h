@@ -8,8 +8,8 @@
 #pragma once
 
 #include "core/message.h"
+#include "os/descriptor.h"
 #include "ringmix/protocol.h"
-#include "sys/descriptor.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -31,7 +31,7 @@ struct ClientError : std::runtime_error {
 // Which server, and who asks.
 struct Address {
     std::string instance = "default";
-    std::string socket;         // explicit path; empty: from the instance (sys/paths.h)
+    std::string socket;         // explicit path; empty: from the instance (os/paths.h)
     bool autostart = false;     // start a ringmixd if none answers
     std::string slave = "auto"; // its --device
     std::uint32_t role = protocol::role_player;
@@ -58,7 +58,7 @@ public:
 
     const protocol::Welcome& welcome() const noexcept { return welcome_; }
     // Board, arena, device: given once with the Welcome (players only).
-    std::vector<sys::Descriptor>& descriptors() noexcept { return descriptors_; }
+    std::vector<os::Descriptor>& descriptors() noexcept { return descriptors_; }
     int socket() const noexcept { return socket_.get(); }
     const std::string& path() const noexcept { return path_; }
 
@@ -103,10 +103,10 @@ private:
         bool hidden = false; // its directory cannot be entered: there may be nobody
     };
 
-    sys::Descriptor socket_;
+    os::Descriptor socket_;
     std::string path_;
     protocol::Welcome welcome_{};
-    std::vector<sys::Descriptor> descriptors_;
+    std::vector<os::Descriptor> descriptors_;
     std::vector<Failure> failures_; // of the last try_paths()
     bool refused_ = false;          // a socket file is there, but nobody behind it
     int answer_ms_ = answer_timeout_ms;

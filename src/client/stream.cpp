@@ -5,8 +5,8 @@
 #include "core/format.h"
 #include "core/message.h"
 #include "core/tail.h"
-#include "sys/memory.h"
-#include "sys/timer.h"
+#include "os/memory.h"
+#include "os/timer.h"
 
 #include <cstring>
 
@@ -57,7 +57,7 @@ void Stream::configure(std::uint32_t format, std::uint32_t channels, std::uint64
         throw ClientError(EPROTO, "the server gave a lane outside its arena");
     lane_ = attachment_->view().arena + lane.lane_offset;
     lane_frames_ = lane.lane_frames;
-    sys::touch(lane_, lane_frames_ * frame_bytes_);
+    os::touch(lane_, lane_frames_ * frame_bytes_);
     buffer_frames_ = buffer_frames;
     sample_bytes_ = core::sample_bytes(format);
     channels_ = channels;
@@ -293,7 +293,7 @@ void Stream::wait_for_tail() noexcept
         return attachment_->geometry().device_kind == abi::device_virtual ? time.published : time.now;
     };
     for (int i = 0; i < most_ms && played() < tail_end_; i++)
-        sys::sleep_ns(1'000'000);
+        os::sleep_ns(1'000'000);
     abi::Slot& slot = attachment_->slot();
     slot.tail.range.store(0, release_order);
     slot.stream.phase.store(0, relaxed);
@@ -329,7 +329,7 @@ void Stream::repair_others() noexcept
 {
     if (lane_ == nullptr)
         return; // a slot that is not active must not post: see Poster::repair()
-    const std::int64_t now = sys::monotonic_ns();
+    const std::int64_t now = os::monotonic_ns();
     if (now < next_repair_ns_)
         return;
     next_repair_ns_ = now + repair_interval_ns;

@@ -2,8 +2,8 @@
 
 #include "client/timeline.h"
 
-#include "sys/socket.h"
-#include "sys/timer.h"
+#include "os/socket.h"
+#include "os/timer.h"
 
 namespace ringmix::client {
 
@@ -22,7 +22,7 @@ core::SyncSnapshot Timeline::snapshot(std::int64_t now_ns) const noexcept
         return snapshot;
     if (pcm_ != nullptr)
         ask_kernel(snapshot);
-    else if (sys::peer_closed(socket_))
+    else if (os::peer_closed(socket_))
         lost_.store(true, std::memory_order_relaxed);
     return snapshot;
 }
@@ -31,12 +31,12 @@ core::SyncSnapshot Timeline::snapshot(std::int64_t now_ns) const noexcept
 // frames do not.
 void Timeline::ask_kernel(core::SyncSnapshot& snapshot) const noexcept
 {
-    sys::KernelPcm::Position position = pcm_->last_position();
+    os::KernelPcm::Position position = pcm_->last_position();
     const std::int64_t two_periods =
         static_cast<std::int64_t>(2 * ((view_->geometry.period_frames * snapshot.frame_ns) >> 32));
-    if (sys::monotonic_ns() - position.time_ns > two_periods)
+    if (os::monotonic_ns() - position.time_ns > two_periods)
         position = pcm_->fresh_position();
-    if (position.gone || (!position.running && sys::peer_closed(socket_))) {
+    if (position.gone || (!position.running && os::peer_closed(socket_))) {
         lost_.store(true, std::memory_order_relaxed);
         return;
     }
@@ -60,7 +60,7 @@ std::uint64_t Timeline::published() const noexcept
 
 Timeline::Reading Timeline::read() const noexcept
 {
-    const std::int64_t now_ns = sys::monotonic_ns();
+    const std::int64_t now_ns = os::monotonic_ns();
     const core::SyncSnapshot newest = snapshot(now_ns);
     std::uint64_t now = core::frame_at(newest, now_ns);
     std::uint64_t latest = latest_.load(std::memory_order_relaxed);
@@ -72,7 +72,7 @@ Timeline::Reading Timeline::read() const noexcept
 
 std::int64_t Timeline::time_of(std::uint64_t frame) const noexcept
 {
-    const std::int64_t now_ns = sys::monotonic_ns();
+    const std::int64_t now_ns = os::monotonic_ns();
     return core::time_of(snapshot(now_ns), frame);
 }
 

@@ -12,7 +12,7 @@
 #include "core/post.h"
 #include "core/sync_info.h"
 #include "core/validate.h"
-#include "sys/kernel_pcm.h"
+#include "os/kernel_pcm.h"
 
 #include <atomic>
 #include <cstdint>
@@ -28,7 +28,7 @@ public:
     };
 
     // `socket`: the connection to the server, asked only when its time is stale.
-    Timeline(const core::BoardView& view, const sys::KernelPcm* pcm, int socket) noexcept
+    Timeline(const core::BoardView& view, const os::KernelPcm* pcm, int socket) noexcept
         : view_(&view), pcm_(pcm), socket_(socket)
     {
     }
@@ -48,7 +48,7 @@ private:
     void ask_kernel(core::SyncSnapshot& snapshot) const noexcept;
 
     const core::BoardView* view_;
-    const sys::KernelPcm* pcm_; // null: virtual device
+    const os::KernelPcm* pcm_; // null: virtual device
     int socket_;
     mutable std::atomic<std::uint64_t> latest_{0};
     mutable std::atomic<std::uint64_t> asked_{0}; // the position that the kernel told last

@@ -17,7 +17,7 @@
 #include "client/stream.h"
 #include "core/format.h"
 #include "core/sync_info.h"
-#include "sys/timer.h"
+#include "os/timer.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -60,20 +60,20 @@ Figures measure(client::Attachment& attachment, double seconds)
     Figures figures;
     core::SyncSnapshot last, newest;
     core::read_newest(attachment.view().board->sync, last);
-    const std::int64_t end = sys::monotonic_ns() + static_cast<std::int64_t>(seconds * 1e9);
-    while (sys::monotonic_ns() < end) {
-        const std::int64_t begin = sys::monotonic_ns();
+    const std::int64_t end = os::monotonic_ns() + static_cast<std::int64_t>(seconds * 1e9);
+    while (os::monotonic_ns() < end) {
+        const std::int64_t begin = os::monotonic_ns();
         // Nearest to the device: replaces what is queued there.
         const std::uint64_t position = static_cast<std::uint64_t>(stream.horizon_position()) + frames;
         stream.write(position, areas, frames);
-        figures.write_ns.push_back(sys::monotonic_ns() - begin);
+        figures.write_ns.push_back(os::monotonic_ns() - begin);
         stream.write(position + frames, areas, buffer_frames - 2 * frames); // so that there is something queued
         if (core::read_newest(attachment.view().board->sync, newest) && newest.time_ns != last.time_ns) {
             if (newest.generation == last.generation)
                 compare(last, newest, figures);
             last = newest;
         }
-        sys::sleep_ns(300'000);
+        os::sleep_ns(300'000);
     }
     stream.drop();
     stream.release();

@@ -6,7 +6,7 @@
 
 #include "client/connection.h"
 #include "core/message.h"
-#include "sys/socket.h"
+#include "os/socket.h"
 
 #include <atomic>
 #include <chrono>
@@ -71,7 +71,7 @@ class FakeServer {
 public:
     using Serve = std::function<void(int socket)>;
 
-    FakeServer(const std::string& path, Serve serve) : listener_(sys::listen_at(path, 0600)), serve_(std::move(serve))
+    FakeServer(const std::string& path, Serve serve) : listener_(os::listen_at(path, 0600)), serve_(std::move(serve))
     {
         thread_ = std::thread([this] { run(); });
     }
@@ -85,14 +85,14 @@ private:
     void run()
     {
         while (!ending_) {
-            if (const sys::Descriptor socket = sys::accept_from(listener_.get()); socket)
+            if (const os::Descriptor socket = os::accept_from(listener_.get()); socket)
                 serve_(socket.get());
             else
                 std::this_thread::sleep_for(std::chrono::milliseconds(1));
         }
     }
 
-    sys::Descriptor listener_;
+    os::Descriptor listener_;
     Serve serve_;
     std::atomic<bool> ending_{false};
     std::thread thread_;
@@ -102,7 +102,7 @@ private:
 template <class M> M expect(int socket)
 {
     std::byte buffer[protocol::max_message_bytes];
-    const sys::Packet packet = sys::receive_packet(socket, buffer, 5000);
+    const os::Packet packet = os::receive_packet(socket, buffer, 5000);
     std::uint32_t type = 0;
     const std::span<const std::byte> bytes(buffer, packet.bytes);
     if (core::check_message(bytes, type) != core::MessageFault::none || type != M::type)
@@ -113,13 +113,13 @@ template <class M> M expect(int socket)
 inline void wait_closed(int socket)
 {
     std::byte buffer[protocol::max_message_bytes];
-    while (sys::receive_packet(socket, buffer, 5000).bytes != 0)
+    while (os::receive_packet(socket, buffer, 5000).bytes != 0)
         continue;
 }
 
 template <class M> void reply(int socket, const M& message, std::span<const int> descriptors = {})
 {
-    sys::send_packet(socket, core::bytes_of(message), descriptors);
+    os::send_packet(socket, core::bytes_of(message), descriptors);
 }
 
 inline void reply_error(int socket, int error, std::string_view text)
@@ -142,7 +142,7 @@ inline protocol::Welcome welcome_for(std::uint32_t slot)
 // Welcomes with `count` descriptors.
 inline void welcome(int socket, const protocol::Welcome& message, std::size_t count = protocol::welcome_descriptors)
 {
-    const sys::Descriptor null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+    const os::Descriptor null(::open("/dev/null", O_RDWR | O_CLOEXEC));
     const std::vector<int> descriptors(count, null.get());
     reply(socket, message, descriptors);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "client/autostart.h"
 #include "fake_server.h"
-#include "sys/lock_file.h"
+#include "os/lock_file.h"
 
 #include <cerrno>
 #include <fstream>
@@ -180,7 +180,7 @@ TEST_CASE("autostart: waiting for another starter ends")
     address.autostart = true;
     address.start_ms = 60;
     ::setenv("RINGMIX_SERVER", "/bin/false", 1);
-    const sys::Descriptor lock = sys::try_lock_file(address.socket + ".start");
+    const os::Descriptor lock = os::try_lock_file(address.socket + ".start");
     REQUIRE(lock);
     const Outcome outcome = connect(address);
     CHECK(outcome.error == ETIMEDOUT);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "fake_server.h"
 
-#include "sys/timer.h"
+#include "os/timer.h"
 
 #include <cerrno>
 #include <cstring>
@@ -56,7 +56,7 @@ TEST_CASE("connection: nobody there")
     }
     SUBCASE("a file that nobody listens on")
     {
-        sys::listen_at(path, 0600).reset();
+        os::listen_at(path, 0600).reset();
         CHECK(connect(player(path)).error == ECONNREFUSED);
     }
     SUBCASE("all paths of an instance are named")
@@ -88,7 +88,7 @@ TEST_CASE("connection: nobody there")
     SUBCASE("no permission")
     {
         ::chmod(directory.file(".").c_str(), 0711);
-        const sys::Descriptor listener = sys::listen_at(path, 0);
+        const os::Descriptor listener = os::listen_at(path, 0);
         const AsNobody user;
         const Outcome outcome = connect(player(path));
         CHECK(outcome.error == EACCES);
@@ -137,14 +137,14 @@ TEST_CASE("connection: silent and garbled servers")
     SUBCASE("garbage")
     {
         const std::byte garbage[33] = {std::byte{1}};
-        CHECK(with([&](int socket) { sys::send_packet(socket, garbage); }).error == EPROTO);
+        CHECK(with([&](int socket) { os::send_packet(socket, garbage); }).error == EPROTO);
     }
     SUBCASE("too long")
     {
         std::vector<std::byte> packet(protocol::max_message_bytes + 100);
         const auto message = welcome_for(0);
         std::memcpy(packet.data(), &message, sizeof message);
-        CHECK(with([&](int socket) { sys::send_packet(socket, packet); }).error == EPROTO);
+        CHECK(with([&](int socket) { os::send_packet(socket, packet); }).error == EPROTO);
     }
     SUBCASE("another protocol")
     {
@@ -271,8 +271,8 @@ TEST_CASE("connection: a server that dies is noticed")
     Connection connection(address);
     CHECK_FALSE(connection.server_gone());
     die = true;
-    const std::int64_t deadline = sys::monotonic_ns() + 5'000'000'000;
-    while (!connection.server_gone() && sys::monotonic_ns() < deadline)
+    const std::int64_t deadline = os::monotonic_ns() + 5'000'000'000;
+    while (!connection.server_gone() && os::monotonic_ns() < deadline)
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
     CHECK(connection.server_gone());
     const auto release = core::make_message<protocol::Release>();

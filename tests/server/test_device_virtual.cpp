@@ -186,7 +186,7 @@ TEST_CASE("wait ends at the next period or the deadline")
     const DevicePosition first = device.update();
     device.wait(first.time_ns + 10'000'000'000);
     CHECK(device.update().frame >= 512);
-    const std::int64_t before = sys::monotonic_ns();
+    const std::int64_t before = os::monotonic_ns();
     device.wait(before + 1'000'000);
-    CHECK(sys::monotonic_ns() < before + 1'000'000'000);
+    CHECK(os::monotonic_ns() < before + 1'000'000'000);
 }

@@ -11,11 +11,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-using ringmix::sys::Descriptor;
+using ringmix::os::Descriptor;
 using namespace ringmix::server;
 
-namespace
-{
+namespace {
 
 struct TemporaryDirectory {
     TemporaryDirectory() { REQUIRE(::mkdtemp(path) != nullptr); }
@@ -50,8 +49,7 @@ std::string waiting(int socket)
 }
 
 // Puts a descriptor at number 3, and back what was there.
-class AsThree
-{
+class AsThree {
 public:
     explicit AsThree(int fd) : saved_(::fcntl(3, F_DUPFD_CLOEXEC, 10)) { REQUIRE(::dup2(fd, 3) == 3); }
     ~AsThree()

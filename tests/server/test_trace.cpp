@@ -9,8 +9,7 @@
 
 using namespace ringmix::server;
 
-namespace
-{
+namespace {
 
 constexpr std::uint64_t cells = 4096; // of the ring
 

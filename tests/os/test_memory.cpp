@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-#include "sys/memory.h"
+#include "os/memory.h"
 
 #include "support.h"
 
@@ -13,7 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-using namespace ringmix::sys;
+using namespace ringmix::os;
 using namespace ringmix::test;
 
 namespace {

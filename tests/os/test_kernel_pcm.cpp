@@ -2,13 +2,13 @@
 //
 // Errors only: what needs a sound card is tested in tests/kernel.
 
-#include "sys/kernel_pcm.h"
+#include "os/kernel_pcm.h"
 
 #include "support.h"
 
 #include <doctest/doctest.h>
 
-using namespace ringmix::sys;
+using namespace ringmix::os;
 using namespace ringmix::test;
 
 TEST_CASE("a descriptor that is no PCM is refused")

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-#include "sys/process.h"
+#include "os/process.h"
 
 #include "support.h"
 
@@ -11,7 +11,7 @@
 #include <sys/prctl.h>
 #include <thread>
 
-using namespace ringmix::sys;
+using namespace ringmix::os;
 using namespace ringmix::test;
 
 TEST_CASE("names of processes")

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-#include "sys/lock_file.h"
+#include "os/lock_file.h"
 
 #include "support.h"
 
 #include <doctest/doctest.h>
 #include <unistd.h>
 
-using namespace ringmix::sys;
+using namespace ringmix::os;
 using namespace ringmix::test;
 
 // What root makes must be passable for the users of a system's server.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-#include "sys/process.h"
+#include "os/process.h"
 
-#include "sys/error.h"
-#include "sys/timer.h"
+#include "os/error.h"
+#include "os/timer.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -22,7 +22,7 @@
 #define SYS_pidfd_open 434 // the same on all architectures
 #endif
 
-namespace ringmix::sys {
+namespace ringmix::os {
 namespace {
 
 constexpr std::size_t max_diagnostics = 4096;
@@ -237,4 +237,4 @@ void block_signals() noexcept
     ::pthread_sigmask(SIG_SETMASK, &all, nullptr);
 }
 
-} // namespace ringmix::sys
+} // namespace ringmix::os

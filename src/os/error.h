@@ -7,7 +7,7 @@
 #include <string>
 #include <system_error>
 
-namespace ringmix::sys {
+namespace ringmix::os {
 
 // The parts are references, so that the caller's errno is read before any text is put together.
 template <class... Parts> [[noreturn]] void fail(int error, const Parts&... parts)
@@ -15,4 +15,4 @@ template <class... Parts> [[noreturn]] void fail(int error, const Parts&... part
     throw std::system_error(error, std::generic_category(), (std::string() + ... + parts));
 }
 
-} // namespace ringmix::sys
+} // namespace ringmix::os

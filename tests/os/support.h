@@ -4,7 +4,7 @@
 
 #pragma once
 
-#include "sys/descriptor.h"
+#include "os/descriptor.h"
 
 #include <cerrno>
 #include <cstdlib>
@@ -18,15 +18,13 @@
 #include <unistd.h>
 #include <vector>
 
-namespace ringmix::test
-{
+namespace ringmix::test {
 
 inline constexpr int patience_ms = 10000; // for things that must happen: reached only by a failure
 inline constexpr uid_t nobody = 65534;
 
 // A directory of its own, removed with all it holds.
-class TemporaryDirectory
-{
+class TemporaryDirectory {
 public:
     TemporaryDirectory()
     {
@@ -50,8 +48,7 @@ private:
 };
 
 // Sets an environment variable (or unsets it: nullptr) for as long as it lives.
-class Variable
-{
+class Variable {
 public:
     Variable(const char* name, const char* value) : name_(name)
     {
@@ -141,8 +138,8 @@ struct Pipe {
         reading.reset(ends[0]);
         writing.reset(ends[1]);
     }
-    sys::Descriptor reading;
-    sys::Descriptor writing;
+    os::Descriptor reading;
+    os::Descriptor writing;
 };
 
 } // namespace ringmix::test

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-#include "sys/timer.h"
+#include "os/timer.h"
 
 #include "support.h"
 
@@ -10,7 +10,7 @@
 #include <pthread.h>
 #include <thread>
 
-using namespace ringmix::sys;
+using namespace ringmix::os;
 using namespace ringmix::test;
 
 namespace {

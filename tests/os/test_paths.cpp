@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-#include "sys/paths.h"
+#include "os/paths.h"
 
 #include "support.h"
 
 #include <doctest/doctest.h>
 
-using namespace ringmix::sys;
+using namespace ringmix::os;
 using namespace ringmix::test;
 using Paths = std::vector<std::string>;
 

@@ -7,7 +7,7 @@
 #include <unistd.h>
 #include <utility>
 
-namespace ringmix::sys {
+namespace ringmix::os {
 
 class Descriptor {
 public:
@@ -36,4 +36,4 @@ private:
     int fd_ = -1;
 };
 
-} // namespace ringmix::sys
+} // namespace ringmix::os

@@ -4,7 +4,7 @@
 
 #include <doctest/doctest.h>
 
-using ringmix::sys::Descriptor;
+using ringmix::os::Descriptor;
 using namespace ringmix::test;
 
 namespace {

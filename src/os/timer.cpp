@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-#include "sys/timer.h"
+#include "os/timer.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -9,7 +9,7 @@
 #include <sys/timerfd.h>
 #include <system_error>
 
-namespace ringmix::sys {
+namespace ringmix::os {
 namespace {
 
 constexpr std::int64_t ns_per_second = 1'000'000'000;
@@ -60,4 +60,4 @@ void Timer::wait(int also) noexcept
         ;
 }
 
-} // namespace ringmix::sys
+} // namespace ringmix::os

@@ -4,13 +4,13 @@
 
 #include "support.h"
 
-#include "sys/process.h"
-#include "sys/timer.h"
+#include "os/process.h"
+#include "os/timer.h"
 
 #include <csignal>
 #include <doctest/doctest.h>
 
-using namespace ringmix::sys;
+using namespace ringmix::os;
 using namespace ringmix::test;
 
 namespace {

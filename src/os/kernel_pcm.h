@@ -5,11 +5,11 @@
 
 #pragma once
 
-#include "sys/memory.h"
+#include "os/memory.h"
 
 #include <cstdint>
 
-namespace ringmix::sys {
+namespace ringmix::os {
 
 class KernelPcm {
 public:
@@ -40,4 +40,4 @@ private:
     Mapping status_;
 };
 
-} // namespace ringmix::sys
+} // namespace ringmix::os

@@ -2,7 +2,7 @@
 //
 // Where a socket can be made, and what is said where it cannot.
 
-#include "sys/socket.h"
+#include "os/socket.h"
 
 #include "support.h"
 
@@ -11,7 +11,7 @@
 #include <fstream>
 #include <unistd.h>
 
-using namespace ringmix::sys;
+using namespace ringmix::os;
 using namespace ringmix::test;
 
 TEST_CASE("where no socket can be made, nothing is made")

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-#include "sys/paths.h"
+#include "os/paths.h"
 
-#include "sys/error.h"
+#include "os/error.h"
 
 #include <cerrno>
 #include <cstdlib>
@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-namespace ringmix::sys {
+namespace ringmix::os {
 namespace {
 
 constexpr std::size_t max_name_length = 64;
@@ -80,4 +80,4 @@ void make_directories_for(const std::string& path)
     }
 }
 
-} // namespace ringmix::sys
+} // namespace ringmix::os

@@ -4,11 +4,11 @@
 
 #pragma once
 
-#include "sys/descriptor.h"
+#include "os/descriptor.h"
 
 #include <cstdint>
 
-namespace ringmix::sys {
+namespace ringmix::os {
 
 // Nanoseconds of CLOCK_MONOTONIC. Wait-free, no system call where the vDSO has it.
 std::int64_t monotonic_ns() noexcept;
@@ -31,4 +31,4 @@ private:
     Descriptor fd_;
 };
 
-} // namespace ringmix::sys
+} // namespace ringmix::os

@@ -5,15 +5,15 @@
 
 #pragma once
 
-#include "sys/descriptor.h"
+#include "os/descriptor.h"
 
 #include <string>
 
-namespace ringmix::sys {
+namespace ringmix::os {
 
 // Tries to lock `path` (made with mode 0600, missing parent directories with 0700). Returns an
 // empty Descriptor when somebody else holds it; throws std::system_error naming the path if it
 // cannot be made.
 Descriptor try_lock_file(const std::string& path);
 
-} // namespace ringmix::sys
+} // namespace ringmix::os

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-#include "sys/socket.h"
+#include "os/socket.h"
 
+#include "os/timer.h"
 #include "support.h"
-#include "sys/timer.h"
 
 #include <array>
 #include <cstring>
@@ -14,7 +14,7 @@
 #include <thread>
 #include <unistd.h>
 
-using namespace ringmix::sys;
+using namespace ringmix::os;
 using namespace ringmix::test;
 
 namespace {

@@ -6,20 +6,18 @@
 
 #pragma once
 
-// With -Isrc this file also answers to <sys/socket.h>: whoever means the C library's gets it as well.
-#include_next <sys/socket.h>
-
-#include "sys/descriptor.h"
+#include "os/descriptor.h"
 
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
+#include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/un.h>
 #include <vector>
 
-namespace ringmix::sys {
+namespace ringmix::os {
 
 inline constexpr std::size_t max_passed_descriptors = 8;
 
@@ -74,4 +72,4 @@ struct PeerCredentials {
 };
 PeerCredentials peer_credentials(int socket);
 
-} // namespace ringmix::sys
+} // namespace ringmix::os

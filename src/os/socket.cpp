@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-#include "sys/socket.h"
+#include "os/socket.h"
 
-#include "sys/error.h"
-#include "sys/paths.h"
-#include "sys/timer.h"
+#include "os/error.h"
+#include "os/paths.h"
+#include "os/timer.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -17,7 +17,7 @@
 #include <system_error>
 #include <unistd.h>
 
-namespace ringmix::sys {
+namespace ringmix::os {
 namespace {
 
 constexpr int connect_timeout_s = 5;
@@ -296,4 +296,4 @@ PeerCredentials peer_credentials(int socket)
     return {peer.pid, peer.uid, peer.gid};
 }
 
-} // namespace ringmix::sys
+} // namespace ringmix::os

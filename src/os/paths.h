@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-namespace ringmix::sys {
+namespace ringmix::os {
 
 // True if `name` can be an instance name: 1 to 64 of [A-Za-z0-9._-], not starting with a dot.
 bool valid_instance_name(const std::string& name) noexcept;
@@ -25,4 +25,4 @@ std::vector<std::string> client_socket_paths(const std::string& name);
 // std::system_error naming the directory.
 void make_directories_for(const std::string& path);
 
-} // namespace ringmix::sys
+} // namespace ringmix::os

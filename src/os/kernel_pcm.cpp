@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-#include "sys/kernel_pcm.h"
+#include "os/kernel_pcm.h"
 
 #include <atomic>
 #include <cerrno>
@@ -8,7 +8,7 @@
 #include <sys/ioctl.h>
 #include <system_error>
 
-namespace ringmix::sys {
+namespace ringmix::os {
 namespace {
 
 using Status = struct snd_pcm_mmap_status;
@@ -125,4 +125,4 @@ KernelPcm::Position KernelPcm::fresh_position() const noexcept
     return position;
 }
 
-} // namespace ringmix::sys
+} // namespace ringmix::os

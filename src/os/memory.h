@@ -4,13 +4,13 @@
 
 #pragma once
 
-#include "sys/descriptor.h"
+#include "os/descriptor.h"
 
 #include <cstddef>
 #include <cstdint>
 #include <span>
 
-namespace ringmix::sys {
+namespace ringmix::os {
 
 // A mapping of `bytes` bytes; unmapped when destroyed.
 class Mapping {
@@ -50,4 +50,4 @@ void require_sealed_memory(int fd, std::size_t bytes, const char* what);
 void touch(std::byte* data, std::size_t bytes) noexcept;
 std::size_t touch_own_code() noexcept;
 
-} // namespace ringmix::sys
+} // namespace ringmix::os

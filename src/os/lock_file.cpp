@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-#include "sys/lock_file.h"
+#include "os/lock_file.h"
 
-#include "sys/error.h"
-#include "sys/paths.h"
+#include "os/error.h"
+#include "os/paths.h"
 #include <cerrno>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <system_error>
 
-namespace ringmix::sys {
+namespace ringmix::os {
 Descriptor try_lock_file(const std::string& path)
 {
     make_directories_for(path);
@@ -27,4 +27,4 @@ Descriptor try_lock_file(const std::string& path)
     return file;
 }
 
-} // namespace ringmix::sys
+} // namespace ringmix::os

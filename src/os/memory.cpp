@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-#include "sys/memory.h"
+#include "os/memory.h"
 
-#include "sys/error.h"
+#include "os/error.h"
 #include <cerrno>
 #include <fcntl.h>
 #include <link.h>
@@ -21,7 +21,7 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
-namespace ringmix::sys {
+namespace ringmix::os {
 namespace {
 
 // The pages from the one that holds `start` on.
@@ -143,4 +143,4 @@ std::size_t touch_own_code() noexcept
     return code.bytes;
 }
 
-} // namespace ringmix::sys
+} // namespace ringmix::os

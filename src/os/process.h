@@ -4,13 +4,13 @@
 
 #pragma once
 
-#include "sys/descriptor.h"
+#include "os/descriptor.h"
 
 #include <string>
 #include <sys/types.h>
 #include <vector>
 
-namespace ringmix::sys {
+namespace ringmix::os {
 
 // The short name of this program (as in /proc/self/comm or argv[0]'s last part); never empty.
 std::string program_name();
@@ -43,4 +43,4 @@ bool become_realtime(int priority) noexcept;
 void name_thread(const char* name) noexcept;
 void block_signals() noexcept;
 
-} // namespace ringmix::sys
+} // namespace ringmix::os

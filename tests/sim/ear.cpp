@@ -24,10 +24,10 @@ void Counts::add(const Counts& other)
 
 std::string Counts::text() const
 {
-    return fmt::format("{} frames, {} with sound; excused: {} either, {} in flight, {} unreached, {} engine stood, "
+    return fmt::format("{} frames, {} with sound; excused: {} either, {} in the gap, {} in flight, {} unreached, {} engine stood, "
                        "{} restart; {} streams, {} calls, {} wakes ({} for nothing), {} xruns, {} drains, {} gains, "
                        "{} deaths, {} stops",
-                       frames, sounding, either, in_flight, unreached, engine_stood, restart, streams, calls, wakes,
+                       frames, sounding, either, gap, in_flight, unreached, engine_stood, restart, streams, calls, wakes,
                        idle_wakes, xruns, drains, gains, deaths, stops);
 }
 
@@ -110,7 +110,7 @@ void Ear::time_passes()
     follow_device();
     for (Score* score : open_)
         score->passes();
-    std::erase_if(open_, [](const Score* score) { return score->over() && score->dead(); });
+    std::erase_if(open_, [](const Score* score) { return score->over() && !score->open(); });
     if (engine_ == nullptr)
         return;
     if (engine_->waits != engine_waits_) { // it has finished a cycle
@@ -122,6 +122,13 @@ void Ear::time_passes()
     const std::int64_t long_ago = world->now() - ns_of(truth_.margin);
     for (; !covered_.empty() && covered_.front().time <= long_ago; covered_.pop_front())
         sure_ = std::max(sure_, covered_.front().frame);
+}
+
+void Ear::somebody_runs()
+{
+    for (Score* score : open_)
+        if (score->busy() || score->dead())
+            score->passes();
 }
 
 bool Ear::engine_stalled() const noexcept
@@ -142,6 +149,8 @@ void Ear::batch(std::uint32_t point, std::uint64_t from, std::uint32_t frames)
     const Fibre* fibre = world->current();
     if (fibre == nullptr)
         return;
+    if (world->verbose)
+        world->note(point == core::test_posting ? "posts" : point == core::test_gathered ? "has gathered" : point == core::test_stored ? "has stored" : "is done", from, frames);
     Batch& batch = batches_[fibre->number];
     if (point == core::test_posting)
         batch = {from, frames, world->now(), engine_ != nullptr ? engine_->waits : 0, true};
@@ -175,6 +184,7 @@ void Ear::heard(std::uint64_t frame, const std::byte* bytes)
             score->passes();
     }
     counts.frames++;
+    heard_to_ = frame + 1;
     static std::vector<Part> parts;
     parts.clear();
     for (const Score* score : open_)
@@ -276,10 +286,15 @@ void Ear::report(std::uint64_t frame, const std::byte* bytes, const std::vector<
         add_sound(*part.score, frame, part.cell->sounds[part.cell->count - 1], alone);
         for (std::uint32_t d = 0; d < truth_.sink.channels; d++)
             without[d] = sums[d] - alone[d];
-        const Sound& sound = part.cell->sounds[part.cell->count - 1];
-        text += fmt::format("\n   {} position {} version {} ({} possibilities){}{}", part.score->name(), sound.position,
-                            sound.version, part.cell->count, sound.fade_length != 0 ? " fading" : "",
-                            agrees(frame, bytes, without) ? ": IS MISSING" : "");
+        text += fmt::format("\n   {}:", part.score->name());
+        for (unsigned i = 0; i < part.cell->count; i++) {
+            const Sound& sound = part.cell->sounds[i];
+            text += fmt::format(" position {} version {}{};", sound.position, sound.version,
+                                sound.fade_length != 0 ? fmt::format(" fading from {} for {}", sound.fade_start, sound.fade_length) : "");
+        }
+        text += fmt::format(" adds {} with gain {}, slot {}", static_cast<std::int64_t>(alone[0] >> 30),
+                            part.score->gain_at(frame), part.score->slot());
+        text += agrees(frame, bytes, without) ? " IS MISSING" : "";
     }
     for (const Score* score : open_)
         text += fmt::format("\n   {}: running {} origin {} appl {} last {} gain {}", score->name(), score->running(),

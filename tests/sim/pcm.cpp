@@ -258,7 +258,7 @@ snd_pcm_sframes_t Pcm::write(snd_pcm_uframes_t frames)
     if (due && !found && ear->quiet_time())
         fail("{}: an underrun is due and is not reported", name_);
     score_->end_write(static_cast<std::uint64_t>(std::max<snd_pcm_sframes_t>(taken, 0)),
-                      after == SND_PCM_STATE_RUNNING || found);
+                      after == SND_PCM_STATE_RUNNING || found, found);
     if (found)
         score_->end_xrun();
     return taken;

@@ -32,7 +32,8 @@ struct Cell {
     static constexpr unsigned most = 4;
     std::uint64_t frame = ~std::uint64_t{0};
     std::array<Sound, most> sounds;
-    unsigned count = 0;   // 0: nothing
+    unsigned count = 0;    // 0: nothing
+    unsigned before = 0;   // the same, before a stop that stands
     bool anything = false; // more possibilities than are written down
 };
 
@@ -52,7 +53,8 @@ public:
     // The program's calls: begin, then (if it lives) what has come of it. One at a time.
     void prepare();
     void begin_write(std::uint64_t position, std::uint64_t frames, std::uint32_t version, bool may_start);
-    void end_write(std::uint64_t frames, bool running);
+    // `found`: an underrun has ended it; end_xrun() follows
+    void end_write(std::uint64_t frames, bool running, bool found);
     void begin(Ask ask);
     void end_start();                 // start, resume; drain of one that was only prepared
     void end_stop(bool faded);        // pause, drop, close
@@ -132,6 +134,8 @@ private:
     bool look_for_cut();
     void perhaps_stopped();
     void settle_stop(bool certain);
+    void not_stopped();
+    void perhaps_in_gap();
     void bury();
     void forget_asked(std::uint32_t gain);
 

@@ -58,6 +58,8 @@ public:
     Dice& dice() noexcept { return dice_; }
     // Called when time has come to `now()`, before anybody runs then.
     std::function<void()> on_time;
+    // Called before somebody runs at a time at which somebody has run already.
+    std::function<void()> on_switch;
     // Events that are no fibre's: `what` is called at `time`.
     void at(std::int64_t time, std::function<void()> what);
     void run_until(std::int64_t end);

@@ -65,6 +65,10 @@ public:
     Score& add_score(const std::string& name, const Voice& voice, std::uint32_t slot, std::uint32_t gain);
     Score* score_in_slot(std::uint32_t slot) noexcept;
 
+    // Memory for scores, used again.
+    std::vector<Cell> some_cells(std::size_t count);
+    void spare_cells(std::vector<Cell> cells) { spare_.push_back(std::move(cells)); }
+
     void time_passes();
     void somebody_runs(); // at the same time as somebody else
     void heard(std::uint64_t frame, const std::byte* bytes);
@@ -88,7 +92,6 @@ private:
         std::uint64_t from = 0;
         std::uint32_t frames = 0;
         std::int64_t since = 0;
-        std::uint64_t cycles = 0; // of the engine, then
         bool open = false;
     };
     struct Covered {
@@ -110,6 +113,7 @@ private:
 
     Truth truth_;
     std::vector<std::unique_ptr<Score>> scores_;
+    std::vector<std::vector<Cell>> spare_;
     std::vector<Score*> open_; // those of which something may still be heard
     std::map<std::uint32_t, Batch> batches_; // by fibre
     std::deque<Covered> covered_;

@@ -15,7 +15,7 @@ constexpr std::size_t least_cells = 1 << 12;
 } // namespace
 
 Score::Score(Ear& its_ear, std::string name, const Voice& voice, std::uint32_t slot, std::uint32_t gain)
-    : ear_(its_ear), name_(std::move(name)), voice_(voice), slot_(slot), cells_(least_cells), target_(gain)
+    : ear_(its_ear), name_(std::move(name)), voice_(voice), slot_(slot), cells_(its_ear.some_cells(least_cells)), target_(gain)
 {
     level = gain;
     gain_word_ = peek::gain(slot).word;
@@ -29,11 +29,12 @@ void Score::configure(const Voice& voice, std::uint64_t buffer_frames, std::uint
     stops_ = stops;
     const std::size_t wanted = std::bit_ceil(2 * buffer_frames + ear_.truth().rate / 4 + 4096);
     if (wanted > cells_.size()) { // what is still to be heard goes along
-        std::vector<Cell> larger(wanted);
+        std::vector<Cell> larger = ear_.some_cells(wanted);
         for (const Cell& cell : cells_)
             if (cell.frame != ~std::uint64_t{0} && cell.frame < last_ && cell.frame + cells_.size() >= last_)
-                larger[cell.frame & (wanted - 1)] = cell;
-        cells_ = std::move(larger);
+                larger[cell.frame & (larger.size() - 1)] = cell;
+        cells_.swap(larger);
+        ear_.spare_cells(std::move(larger));
     }
 }
 
@@ -81,8 +82,11 @@ void Score::add(std::uint64_t frame, const Sound& sound)
             return;
         cell.sounds[cell.count++] = Sound{};
     }
-    if (std::find(cell.sounds.begin(), cell.sounds.begin() + cell.count, sound) != cell.sounds.begin() + cell.count)
+    if (cell.count == 1 && cell.sounds[0] == sound)
         return;
+    for (unsigned i = 1; i < cell.count; i++)
+        if (cell.sounds[i] == sound || cell.sounds[0] == sound)
+            return;
     if (cell.count == Cell::most)
         cell.anything = true;
     else
@@ -93,8 +97,16 @@ Sound Score::sound_at(std::uint64_t position) const
 {
     for (const Run& run : runs_)
         if (position >= run.begin && position < run.end)
-            return {run.version, 0, position, 0, 0};
+            return {position, run.version, 0};
     return {};
+}
+
+// The same, in the fade of this stop.
+Sound Score::fading(const Sound& sound)
+{
+    if (fades_.empty() || fades_.back().start != cut_ || fades_.back().length != cut_end_ - cut_)
+        fades_.push_back({cut_, cut_end_ - cut_, static_cast<std::uint32_t>(gain_at(cut_))});
+    return {sound.position, sound.version, static_cast<std::uint32_t>(fades_.size())};
 }
 
 void Score::put_run(std::uint64_t begin, std::uint64_t end, std::uint32_t version)
@@ -165,7 +177,7 @@ void Score::perhaps_written()
     applied_ = true;
     const std::uint64_t first = std::max(low_, origin_ + write_at_);
     for (std::uint64_t frame = first; frame < origin_ + write_at_ + write_frames_; frame++)
-        add(frame, {write_version_, 0, frame - origin_, 0, 0});
+        add(frame, {frame - origin_, write_version_, 0});
     for (std::uint64_t frame = std::max(first, origin_ + write_at_ + write_frames_); frame < origin_ + old_end_; frame++)
         add(frame, {});
 }
@@ -235,8 +247,8 @@ void Score::perhaps_stopped()
             add(frame, {});
         }
         const Sound sound = old->sounds[0].version != 0 ? old->sounds[0] : old->sounds[1];
-        if (known && frame >= cut_ && frame < cut_end_ && sound.version != 0 && sound.fade_length == 0)
-            add(frame, {sound.version, static_cast<std::uint32_t>(gain_at(cut_)), sound.position, cut_, cut_end_ - cut_});
+        if (known && frame >= cut_ && frame < cut_end_ && sound.version != 0 && sound.fade == 0)
+            add(frame, fading(sound));
     }
     stop_applied_ = true;
 }
@@ -301,7 +313,7 @@ void Score::end_write(std::uint64_t frames, bool running, bool found)
     if (frames == 0)
         return; // nothing was taken: nothing was changed
     for (std::uint64_t frame = std::max(from, low_); frame < std::max(to, origin_ + old_end_); frame++) {
-        const Sound sound = frame < to ? Sound{write_version_, 0, frame - origin_, 0, 0} : Sound{};
+        const Sound sound = frame < to ? Sound{frame - origin_, write_version_, 0} : Sound{};
         if (frame < high)
             add(frame, sound);
         else
@@ -398,11 +410,9 @@ void Score::settle_stop(bool certain)
         const bool fades = frame < cut_end_;
         for (unsigned i = 0; i < was.count && fades; i++) {
             Sound& sound = was.sounds[i];
-            if (sound.version == 0 || (sound.fade_length != 0 && sound.fade_start != cut_))
+            if (sound.version == 0 || (sound.fade != 0 && fade(sound.fade).start != cut_))
                 continue;
-            sound.fade_gain = static_cast<std::uint32_t>(gain_at(cut_));
-            sound.fade_start = cut_;
-            sound.fade_length = cut_end_ - cut_;
+            sound = fading(sound);
             if (sure && was.count == 1)
                 set(frame, sound);
             else

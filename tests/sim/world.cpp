@@ -145,6 +145,7 @@ void World::resume(Fibre& fibre)
 {
     switches++;
     current_ = &fibre;
+    fibre.looks = looks;
     fibre.interrupted = false;
     fibre.waits_for.clear();
     if (fibre.steps_left <= 0)

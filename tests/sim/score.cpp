@@ -246,9 +246,10 @@ void Score::perhaps_stopped()
             cells_[frame & (cells_.size() - 1)].before = old->count;
             add(frame, {});
         }
-        const Sound sound = old->sounds[0].version != 0 ? old->sounds[0] : old->sounds[1];
-        if (known && frame >= cut_ && frame < cut_end_ && sound.version != 0 && sound.fade == 0)
-            add(frame, fading(sound));
+        const Cell was = *old;
+        for (unsigned n = 0; known && frame >= cut_ && frame < cut_end_ && n < was.count; n++)
+            if (was.sounds[n].version != 0 && was.sounds[n].fade == 0)
+                add(frame, fading(was.sounds[n]));
     }
     stop_applied_ = true;
 }

@@ -34,7 +34,7 @@ struct Fade {
 };
 
 struct Cell {
-    static constexpr unsigned most = 4;
+    static constexpr unsigned most = 6;
     std::uint64_t frame = ~std::uint64_t{0};
     std::array<Sound, most> sounds;
     std::uint8_t count = 0;  // 0: nothing

@@ -103,6 +103,13 @@ struct alignas(64) EngineWords {
     std::uint64_t reserved[6];
 };
 
+// What the device does, in the low bits of SyncEntry::device. While it does not run, time stands still at
+// SyncEntry::frame: nothing is played, and nothing that is changed has been heard.
+inline constexpr std::uint32_t device_running = 0;
+inline constexpr std::uint32_t device_stopped = 1; // xrun, suspended: the server is restarting it
+inline constexpr std::uint32_t device_gone = 2;    // unplugged: nothing more will come
+inline constexpr unsigned device_state_bits = 8;
+
 // One timing snapshot. Written by the engine only; `sequence` is odd while it is being written.
 // Readers use SyncReader (core/sync_info.h): bounded tries, never blocked by a dead writer.
 struct alignas(64) SyncEntry {
@@ -113,7 +120,8 @@ struct alignas(64) SyncEntry {
     Word64 frame_ns; // duration of a frame, ns, 32 fractional bits
     Word64 xruns;    // times that the device was found stopped, or a whole ring late
     Word64 latency_frames;
-    Word64 generation; // counts the device's resets; frame numbers go on over them, with a jump ahead
+    Word64 device; // generation << device_state_bits | device_*. The generation counts the device's restarts;
+                   // frame numbers go on over them, with a jump ahead of less than a ring
 };
 
 struct alignas(64) SyncRing {
@@ -230,7 +238,7 @@ static_assert(sizeof(Word64) == 8 && alignof(Word64) == 8 && sizeof(Word32) == 4
 static_assert(sizeof(Geometry) == 112 && offsetof(Geometry, ring_bytes) == 56 && offsetof(Geometry, chmap) == 80);
 static_assert(sizeof(Identity) == 64 && offsetof(Identity, ready) == 24);
 static_assert(sizeof(EngineWords) == 64 && offsetof(EngineWords, posting) == 8);
-static_assert(sizeof(SyncEntry) == 64 && offsetof(SyncEntry, generation) == 56);
+static_assert(sizeof(SyncEntry) == 64 && offsetof(SyncEntry, device) == 56);
 static_assert(sizeof(SyncRing) == 64 * (1 + sync_entries) && offsetof(SyncRing, entries) == 64);
 static_assert(sizeof(SlotStream) == 64 && offsetof(SlotStream, late_frames) == 56);
 static_assert(sizeof(SlotConfig) == 128 && offsetof(SlotConfig, lane_offset) == 16 && offsetof(SlotConfig, map) == 64);

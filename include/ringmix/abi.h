@@ -118,7 +118,7 @@ struct alignas(64) SyncEntry {
     Word64 hw_ptr;   // the kernel's pointer at that frame (0 ... boundary - 1)
     Word64 time_ns;  // CLOCK_MONOTONIC when the device was at `frame`
     Word64 frame_ns; // duration of a frame, ns, 32 fractional bits
-    Word64 xruns;    // times that the device was found stopped, or a whole ring late
+    Word64 reserved;
     Word64 latency_frames;
     Word64 device; // generation << device_state_bits | device_*. The generation counts the device's restarts;
                    // frame numbers go on over them, with a jump ahead of less than a ring

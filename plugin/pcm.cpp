@@ -129,7 +129,7 @@ int Pcm::start() noexcept
 // Marks the PCM as disconnected once the device cannot play any more.
 bool Pcm::lost() noexcept
 {
-    if (attachment_.ours() && !attachment_.timeline().lost())
+    if (attachment_.held() && !attachment_.timeline().lost())
         return false;
     if (io_.state != SND_PCM_STATE_DISCONNECTED) {
         snd_pcm_ioplug_set_state(&io_, SND_PCM_STATE_DISCONNECTED);

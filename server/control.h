@@ -72,6 +72,7 @@ private:
     bool answer(Session& session, std::span<const std::byte> packet);
     bool hello(Session& session, const protocol::Hello& hello);
     bool welcome_player(Session& session, const protocol::Hello& hello);
+    protocol::Welcome welcome_for(std::uint32_t slot) const;
     bool configure(Session& session, const protocol::Configure& configure);
     bool release(Session& session);
     bool status(Session& session);

@@ -49,9 +49,9 @@ struct DevicePosition {
     std::uint64_t hw_ptr; // the device's own pointer at that frame
     std::int64_t time_ns; // CLOCK_MONOTONIC at which the device was at `frame`
     std::uint32_t state;  // one of:
-    static constexpr std::uint32_t running = 0;
-    static constexpr std::uint32_t stopped = 1; // xrun, suspended: the butler should call reset()
-    static constexpr std::uint32_t gone = 2;    // unplugged: nothing more will come
+    static constexpr std::uint32_t running = abi::device_running;
+    static constexpr std::uint32_t stopped = abi::device_stopped; // the butler should call reset()
+    static constexpr std::uint32_t gone = abi::device_gone;
 };
 
 struct OutputState {
@@ -68,7 +68,8 @@ public:
     Device& operator=(const Device&) = delete;
 
     virtual const DeviceShape& shape() const noexcept = 0;
-    virtual std::string name() const = 0; // for people: "hw:0,0 (HDA Intel, ALC887 Analog)", "virtual"
+    virtual std::string name() const = 0;     // for people: "hw:0,0 (HDA Intel, ALC887 Analog)", "virtual"
+    virtual std::string identity() const = 0; // protocol::Welcome::device
 
     // The descriptor that clients map (abi.h) and this process' own view of the ring.
     virtual int shared_descriptor() const noexcept = 0;

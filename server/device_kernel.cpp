@@ -71,13 +71,13 @@ int descriptor_of(snd_pcm_t* pcm, const std::string& name)
 // Refuses devices that play only what they are told was written, or read it far ahead. USB devices
 // say so too (since Linux 5.16, for their low-latency mode), but their driver does without when the
 // stream runs freely: when its stop threshold is above the buffer size.
-void require_free_running(int fd, const std::string& name, int card)
+void require_free_running(int fd, const std::string& name, const std::string& driver)
 {
     const KernelPcmInfo info = kernel_pcm_info(fd);
     const char* why = nullptr;
     if (info.no_rewinds)
         why = "may fetch frames as soon as they are written (NO_REWINDS)";
-    else if (info.sync_applptr && card_driver(card) != "USB-Audio")
+    else if (info.sync_applptr && driver != "USB-Audio")
         why = "must be told of each frame written (SYNC_APPLPTR)";
     if (why != nullptr)
         throw std::runtime_error(fmt::format("device {} cannot be shared by direct mixing: it {}", name, why));
@@ -101,6 +101,7 @@ public:
 
     const DeviceShape& shape() const noexcept override { return shape_; }
     std::string name() const override { return name_; }
+    std::string identity() const override { return identity_; }
     int shared_descriptor() const noexcept override { return fd_; }
     std::byte* ring() const noexcept override { return kernel_.ring(); }
     void start() override;
@@ -129,7 +130,7 @@ private:
     Pcm pcm_;
     int fd_ = -1; // pcm_'s
     DeviceShape shape_{};
-    std::string name_;
+    std::string name_, identity_;
     os::KernelPcm kernel_;
     std::unique_ptr<PeriodTimer> timer_;
     bool leave_running_ = false;
@@ -161,7 +162,11 @@ KernelDevice::KernelDevice(const DeviceWishes& wishes, Say say)
         throw std::system_error(-error, std::generic_category(), "cannot ask device " + wishes.device);
     const int card = snd_pcm_info_get_card(info);
     name_ = describe(wishes.device, info);
-    require_free_running(fd_, wishes.device, card);
+    const auto device = static_cast<int>(snd_pcm_info_get_device(info));
+    const auto subdevice = static_cast<int>(snd_pcm_info_get_subdevice(info));
+    const CardInfo about = card_info(card);
+    identity_ = hardware_identity(about.id, card, device, subdevice);
+    require_free_running(fd_, wishes.device, about.driver);
 
     shape_ = settle_hw_params(pcm_.get(), wishes, say);
     settle_sw_params(pcm_.get(), wishes);
@@ -170,8 +175,7 @@ KernelDevice::KernelDevice(const DeviceWishes& wishes, Say say)
         throw std::system_error(-error, std::generic_category(), "cannot prepare device " + wishes.device);
     kernel_ = os::KernelPcm(fd_, ring_bytes());
 
-    timer_ = std::make_unique<PeriodTimer>(card, static_cast<int>(snd_pcm_info_get_device(info)),
-                                           static_cast<int>(snd_pcm_info_get_subdevice(info)));
+    timer_ = std::make_unique<PeriodTimer>(card, device, subdevice);
     if (!timer_->exists() && say != nullptr)
         say(fmt::format("{}: it has no period timer: waking by the clock", wishes.device));
 }

@@ -234,16 +234,23 @@ std::vector<std::string> list_playback_devices()
     return names;
 }
 
-std::string card_driver(int card)
+CardInfo card_info(int card)
 {
     snd_ctl_t* ctl = nullptr;
     if (snd_ctl_open(&ctl, fmt::format("hw:{}", card).c_str(), SND_CTL_NONBLOCK | SND_CTL_READONLY) < 0)
         return {};
     snd_ctl_card_info_t* info = nullptr;
     snd_ctl_card_info_alloca(&info);
-    const std::string driver = snd_ctl_card_info(ctl, info) == 0 ? snd_ctl_card_info_get_driver(info) : "";
+    CardInfo told;
+    if (snd_ctl_card_info(ctl, info) == 0)
+        told = {snd_ctl_card_info_get_id(info), snd_ctl_card_info_get_driver(info)};
     snd_ctl_close(ctl);
-    return driver;
+    return told;
+}
+
+std::string hardware_identity(const std::string& card_id, int card, int device, int subdevice)
+{
+    return fmt::format("hw-{}-{}-{}", card_id.empty() ? std::to_string(card) : card_id, device, subdevice);
 }
 
 std::string explain_failure(const std::string& name, const HardwareAddress& address, int error)

@@ -25,8 +25,16 @@ HardwareAddress find_hardware(const std::string& name);
 // user may not open.
 std::vector<std::string> list_playback_devices();
 
-// The driver of card `card` ("HDA-Intel", "USB-Audio", ...), empty if it cannot be told.
-std::string card_driver(int card);
+// What a card says of itself: its id ("PCH", "Loopback", ...) and its driver ("HDA-Intel", "USB-Audio", ...);
+// empty where it cannot be told.
+struct CardInfo {
+    std::string id;
+    std::string driver;
+};
+CardInfo card_info(int card);
+
+// Device::identity() of a hardware PCM: by the card's id, or by its number where the id is empty.
+std::string hardware_identity(const std::string& card_id, int card, int device, int subdevice);
 
 // Why opening `name` failed with -`error`, and what to do about it: one line.
 std::string explain_failure(const std::string& name, const HardwareAddress& address, int error);

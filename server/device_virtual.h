@@ -41,6 +41,7 @@ public:
 
     const DeviceShape& shape() const noexcept override { return shape_; }
     std::string name() const override { return "virtual"; }
+    std::string identity() const override { return "virtual"; }
     int shared_descriptor() const noexcept override { return memory_.get(); }
     std::byte* ring() const noexcept override { return ring_.data(); }
     void start() override;

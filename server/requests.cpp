@@ -96,12 +96,7 @@ bool Control::hello(Session& session, const protocol::Hello& hello)
     if (hello.role != protocol::role_tool)
         return refuse(session, EPROTO, fmt::format("unknown role {}", hello.role));
     session.hello_deadline_ns = 0;
-    auto welcome = core::make_message<protocol::Welcome>();
-    welcome.slot = protocol::no_slot;
-    welcome.abi_major = abi::major_version;
-    welcome.abi_minor = abi::minor_version;
-    welcome.server_pid = static_cast<std::uint32_t>(getpid());
-    return send(session, core::bytes_of(welcome));
+    return send(session, core::bytes_of(welcome_for(protocol::no_slot)));
 }
 
 bool Control::welcome_player(Session& session, const protocol::Hello& hello)
@@ -145,14 +140,22 @@ bool Control::welcome_player(Session& session, const protocol::Hello& hello)
     core::publish_gains(shared, core::GainCurve::constant(free->gain));
     shared.config.state.store(abi::slot_claimed, release_order);
 
+    log(LogLevel::debug, "client {} is {} (pid {})", slot, free->name, free->pid);
+    return send(session, core::bytes_of(welcome_for(slot)), instance_->descriptors());
+}
+
+protocol::Welcome Control::welcome_for(std::uint32_t slot) const
+{
     auto welcome = core::make_message<protocol::Welcome>();
     welcome.slot = slot;
     welcome.abi_major = abi::major_version;
     welcome.abi_minor = abi::minor_version;
     welcome.server_pid = static_cast<std::uint32_t>(getpid());
-    welcome.board_bytes = instance_->board_bytes();
-    log(LogLevel::debug, "client {} is {} (pid {})", slot, free->name, free->pid);
-    return send(session, core::bytes_of(welcome), instance_->descriptors());
+    if (instance_)
+        core::put_text(welcome.device, instance_->device().identity());
+    if (slot != protocol::no_slot)
+        welcome.board_bytes = instance_->board_bytes();
+    return welcome;
 }
 
 // Takes the slot's lane out of the mix and back into the arena. Its stream must have ended.

@@ -95,6 +95,9 @@ struct Welcome {
     std::uint32_t abi_minor;
     std::uint32_t server_pid;
     std::uint64_t board_bytes;
+    // Which device the instance plays to: "virtual" or "hw-CARDID-DEVICE-SUBDEVICE"; empty while it is closed
+    // (tools only: for a player it is opened).
+    char device[name_bytes];
 };
 
 // Asks for a lane. The stream must be idle; an old lane of the slot is given back first.
@@ -211,7 +214,7 @@ struct SetGain {
 
 static_assert(sizeof(MessageHeader) == 16);
 static_assert(sizeof(Hello) == 96 && offsetof(Hello, name) == 32);
-static_assert(sizeof(Welcome) == 40 && offsetof(Welcome, board_bytes) == 32);
+static_assert(sizeof(Welcome) == 104 && offsetof(Welcome, device) == 40);
 static_assert(sizeof(Configure) == 64 && offsetof(Configure, lane_frames) == 24);
 static_assert(sizeof(Configured) == 32 && sizeof(Release) == 16 && sizeof(Done) == 24);
 static_assert(sizeof(Error) == 280 && offsetof(Error, text) == 24);

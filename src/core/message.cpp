@@ -24,7 +24,7 @@ Layout layout_of(std::uint32_t type) noexcept
     case type_hello:
         return {sizeof(Hello), {{offsetof(Hello, name), name_bytes}}};
     case type_welcome:
-        return {sizeof(Welcome)};
+        return {sizeof(Welcome), {{offsetof(Welcome, device), name_bytes}}};
     case type_configure:
         return {sizeof(Configure)};
     case type_configured:

@@ -23,7 +23,9 @@ bool read_entry(const abi::SyncEntry& entry, std::uint64_t number, SyncSnapshot&
     out.frame_ns = entry.frame_ns.load(relaxed);
     out.xruns = entry.xruns.load(relaxed);
     out.latency_frames = entry.latency_frames.load(relaxed);
-    out.generation = entry.generation.load(relaxed);
+    const std::uint64_t device = entry.device.load(relaxed);
+    out.generation = device >> abi::device_state_bits;
+    out.state = static_cast<std::uint32_t>(device) & ((1u << abi::device_state_bits) - 1);
     std::atomic_thread_fence(acquire);
     return entry.sequence.load(relaxed) == 2 * number && out.frame_ns != 0;
 }
@@ -41,7 +43,7 @@ void publish(abi::SyncRing& ring, const SyncSnapshot& snapshot) noexcept
     entry.frame_ns.store(snapshot.frame_ns, relaxed);
     entry.xruns.store(snapshot.xruns, relaxed);
     entry.latency_frames.store(snapshot.latency_frames, relaxed);
-    entry.generation.store(snapshot.generation, relaxed);
+    entry.device.store(snapshot.generation << abi::device_state_bits | snapshot.state, relaxed);
     entry.sequence.store(2 * number, release);
     ring.newest.store(number, release);
 }
@@ -63,7 +65,8 @@ bool read_newest(const abi::SyncRing& ring, SyncSnapshot& snapshot) noexcept
 
 std::uint64_t frame_at(const SyncSnapshot& snapshot, std::int64_t time_ns) noexcept
 {
-    if (time_ns <= snapshot.time_ns || snapshot.frame_ns == 0 || snapshot.frame_ns >> 63 != 0)
+    if (snapshot.state != abi::device_running || time_ns <= snapshot.time_ns || snapshot.frame_ns == 0 ||
+        snapshot.frame_ns >> 63 != 0)
         return snapshot.frame;
     // (elapsed << 32) / frame_ns, rounded down, in 96 bits: a long division that takes in as many bits
     // at a time as the remainder leaves free (at ordinary rates twice).

@@ -21,7 +21,8 @@ struct SyncSnapshot {
     std::uint64_t frame_ns = 0; // duration of one frame: ns, 32 fractional bits
     std::uint64_t xruns = 0;
     std::uint64_t latency_frames = 0;
-    std::uint64_t generation = 0;
+    std::uint64_t generation = 0;              // of the device: counts its restarts
+    std::uint32_t state = abi::device_running; // abi::device_*
 };
 
 // Duration of a frame in ns with 32 fractional bits.
@@ -38,7 +39,8 @@ void publish(abi::SyncRing& ring, const SyncSnapshot& snapshot) noexcept;
 // published yet, or the writer kept overwriting (keep using the one before).
 bool read_newest(const abi::SyncRing& ring, SyncSnapshot& snapshot) noexcept;
 
-// The frame that plays at `time_ns`, by the snapshot's rate; never before snapshot.frame.
+// The frame that plays at `time_ns`, by the snapshot's rate; never before snapshot.frame, and that one for as
+// long as the device does not run.
 std::uint64_t frame_at(const SyncSnapshot& snapshot, std::int64_t time_ns) noexcept;
 
 // The moment at which `frame` begins to play (rounded up); for frames up to 2^31 ahead.

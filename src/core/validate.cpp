@@ -4,20 +4,11 @@
 
 #include "core/format.h"
 
-#include <bit>
 #include <cstring>
 
 namespace ringmix::core {
 
 namespace {
-
-constexpr std::size_t sums_bytes = std::size_t{1} << 20;
-
-// Of the sums of all groups, how many blocks fit.
-constexpr std::uint32_t blocks_that_fit(std::uint32_t channels) noexcept
-{
-    return static_cast<std::uint32_t>(sums_bytes / (abi::groups * sum_bytes(channels)));
-}
 
 constexpr std::uint32_t blocks_of(std::uint32_t ring_frames) noexcept
 {
@@ -54,32 +45,17 @@ const char* validate_geometry(const abi::Geometry& g) noexcept
         return "impossible boundary";
     if (g.arena_bytes < 4096 || g.arena_bytes > (std::uint64_t{1} << 31))
         return "impossible arena size";
-    if (g.sum_blocks != 0 && (!std::has_single_bit(g.sum_blocks) || g.sum_blocks > g.blocks ||
-                              g.sum_blocks > blocks_that_fit(1) || g.channels > abi::max_sum_channels))
-        return "impossible number of blocks with sums";
     return nullptr;
 }
 
 } // namespace
 
-std::uint32_t sum_blocks(std::uint32_t ring_frames, std::uint32_t channels) noexcept
-{
-    if (channels > abi::max_sum_channels)
-        return 0;
-    return std::bit_floor(std::min(blocks_of(ring_frames), blocks_that_fit(channels)));
-}
-
 std::size_t board_bytes(const abi::Geometry& g) noexcept
 {
-    return sizeof(abi::Board) + sizeof(abi::BlockVersion) * g.blocks +
-           g.sum_blocks * (sizeof(abi::SumHead) + abi::groups * sum_bytes(g.channels));
+    return sizeof(abi::Board) + sizeof(abi::BlockVersion) * g.blocks;
 }
 
-std::size_t max_board_bytes() noexcept
-{
-    constexpr std::size_t heads = blocks_that_fit(1) * sizeof(abi::SumHead);
-    return sizeof(abi::Board) + sizeof(abi::BlockVersion) * abi::max_blocks + heads + sums_bytes;
-}
+std::size_t max_board_bytes() noexcept { return sizeof(abi::Board) + sizeof(abi::BlockVersion) * abi::max_blocks; }
 
 const char* validate_board(std::byte* mapped, std::size_t mapped_bytes, BoardView& view) noexcept
 {
@@ -102,8 +78,6 @@ const char* validate_board(std::byte* mapped, std::size_t mapped_bytes, BoardVie
 
     view.board = board;
     view.versions = reinterpret_cast<abi::BlockVersion*>(mapped + sizeof(abi::Board));
-    view.sums = reinterpret_cast<abi::SumHead*>(view.versions + geometry.blocks);
-    view.sum_samples = reinterpret_cast<std::byte*>(view.sums + geometry.sum_blocks);
     view.geometry = geometry;
     view.frame_bytes = geometry.channels * sample_bytes(geometry.format);
     return nullptr;

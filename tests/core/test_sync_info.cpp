@@ -29,13 +29,15 @@ SyncSnapshot numbered(std::uint64_t n)
     s.xruns = 5 * n;
     s.latency_frames = 7 * n;
     s.generation = 11 * n;
+    s.state = n % 3 == 0 ? abi::device_stopped : abi::device_running;
     return s;
 }
 
 bool same(const SyncSnapshot& a, const SyncSnapshot& b)
 {
     return a.frame == b.frame && a.hw_ptr == b.hw_ptr && a.time_ns == b.time_ns && a.frame_ns == b.frame_ns &&
-           a.xruns == b.xruns && a.latency_frames == b.latency_frames && a.generation == b.generation;
+           a.xruns == b.xruns && a.latency_frames == b.latency_frames && a.generation == b.generation &&
+           a.state == b.state;
 }
 
 std::uint64_t exact_frame_at(const SyncSnapshot& s, std::int64_t time_ns)
@@ -45,6 +47,18 @@ std::uint64_t exact_frame_at(const SyncSnapshot& s, std::int64_t time_ns)
 }
 
 } // namespace
+
+TEST_CASE("sync_info: time stands still while the device does not run")
+{
+    SyncSnapshot s = numbered(4);
+    s.frame_ns = frame_duration(48000);
+    s.state = abi::device_running;
+    CHECK(frame_at(s, s.time_ns + 1'000'000'000) == s.frame + 48000);
+    for (const std::uint32_t state : {abi::device_stopped, abi::device_gone, 200u}) {
+        s.state = state;
+        CHECK(frame_at(s, s.time_ns + 1'000'000'000) == s.frame);
+    }
+}
 
 TEST_CASE("sync_info: a new ring has nothing to read")
 {

@@ -42,6 +42,12 @@ TEST_CASE("a device that is not there is refused by name")
     CHECK_MESSAGE(contains(unknown, "device nosuchpcm: there is no PCM of this name"), unknown);
 }
 
+TEST_CASE("a device is named by its card's id")
+{
+    CHECK(hardware_identity("PCH", 0, 3, 1) == "hw-PCH-3-1");
+    CHECK(hardware_identity("", 2, 0, 0) == "hw-2-0-0");
+}
+
 TEST_CASE("what a client is told of a failure has an errno")
 {
     CHECK(error_number(DeviceError(EBUSY, "busy")) == EBUSY);

@@ -127,9 +127,8 @@ void Engine::scrub(std::uint64_t frame) noexcept
 // Frames that clients wrote beyond the ring's reach wait in their lanes until the device has moved.
 void Engine::mix_within_reach(std::uint64_t reach) noexcept
 {
-    // Without lanes too: silence heals a store that came late. Of all groups: what came into their lanes beyond
-    // the reach was announced by nobody.
-    poster_.post({std::max(mixed_to_, now()), reach}, abi::all_groups);
+    // Without lanes too: silence heals a store that came late.
+    poster_.post({std::max(mixed_to_, now()), reach});
     mixed_to_ = std::max(mixed_to_, reach);
 }
 
@@ -205,21 +204,21 @@ void Engine::change_gains() noexcept
         return;
     const std::uint64_t start = now() + view_.geometry.margin_frames;
     const std::uint64_t length = core::fade_frames(view_.geometry.rate);
-    std::uint32_t groups = 0;
+    bool any = false;
     for (; requests != 0; requests &= requests - 1) {
         const auto slot = static_cast<std::uint32_t>(std::countr_zero(requests));
         abi::Slot& shared = view_.board->slots[slot];
         const core::GainCurve old = core::read_gains(shared);
         if (old.frames.back() > start || (gain_requests_.fetch_and(~bit(slot)) & bit(slot)) == 0)
             continue;
-        groups |= core::group_of(slot);
+        any = true;
         const std::uint32_t target = gain_targets_[slot].load();
         core::publish_gains(shared, core::with_ramp(old, now(), start, length, target));
         trace_.write({trace_gain, slot, start, length, std::uint64_t{old.at(start)} << 32 | target});
     }
-    if (groups == 0)
+    if (!any)
         return;
-    poster_.post({start, snapshot_.frame + view_.geometry.reach_frames}, groups);
+    poster_.post({start, snapshot_.frame + view_.geometry.reach_frames});
     leave_work(work_trace);
 }
 
@@ -230,7 +229,6 @@ void Engine::begin_retiring(std::uint32_t slot) noexcept
     watch(slot); // it may have started or ended within this very cycle
     // A stream that has begun and has no sound yet is not to be taken for one of the slot's next client.
     watches_[slot].serial = static_cast<std::uint32_t>(view_.board->slots[slot].stream.stream.load(relaxed) >> 32);
-    core::release_claims(view_, slot);
     if ((view_.board->engine.active.load(acquire) & bit(slot)) == 0) {
         trace_.write({trace_slot_retired, slot, 0, 0, 0});
         leave_work(work_trace);

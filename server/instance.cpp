@@ -43,7 +43,6 @@ abi::Geometry geometry_of(const DeviceShape& shape, const Options& options) noex
     geometry.margin_frames = margin_frames(shape);
     geometry.reach_frames = reach_frames(shape);
     geometry.blocks = (shape.ring_frames + abi::block_frames - 1) / abi::block_frames;
-    geometry.sum_blocks = core::sum_blocks(shape.ring_frames, shape.channels);
     geometry.latency_frames = shape.latency_frames;
     geometry.cycle_ns = cycle_ms * 1'000'000;
     geometry.clip = options.clip;

@@ -4,8 +4,7 @@
 //
 // A server creates two sealed memory files and hands their descriptors to each client:
 //
-//   the board   Board, then geometry.blocks BlockVersions, then geometry.sum_blocks SumHeads, then the
-//               samples of those: time, slots, block versions, sums of groups of lanes
+//   the board   Board, then geometry.blocks BlockVersions: time, slots, versions of the ring's blocks
 //   the arena   raw bytes: the lanes, each a client's own ring of samples in its own format
 //
 // and beside them the descriptor of the device's ring (the kernel's PCM, or a third memory file).
@@ -33,10 +32,6 @@ inline constexpr std::uint32_t max_slots = 64;    // the bits of Board::active
 inline constexpr std::uint32_t max_channels = 32; // of the device and of a client
 inline constexpr std::uint32_t block_frames = 64; // frames that share one version
 inline constexpr std::uint32_t max_blocks = 1u << 14;
-inline constexpr std::uint32_t group_slots = 8; // slots 8g ... 8g + 7 are group g
-inline constexpr std::uint32_t groups = max_slots / group_slots;
-inline constexpr std::uint32_t all_groups = (1u << groups) - 1; // a bit each
-inline constexpr std::uint32_t max_sum_channels = 8;            // of devices for which sums are kept
 inline constexpr std::uint32_t sync_entries = 16;
 inline constexpr std::uint32_t unity_gain = 1u << 22; // gain is fixed point, 22 fractional bits
 inline constexpr std::uint32_t fade_ms = 5;           // of a stream that is dropped or whose client dies
@@ -63,7 +58,7 @@ inline constexpr std::uint32_t format_float = 6;
 inline constexpr std::uint32_t device_kernel = 1;  // the ring is mapped from a PCM's descriptor
 inline constexpr std::uint32_t device_virtual = 2; // the ring is a memory file
 
-// What happens above the device's full scale, and below its last bit (core/mix.h).
+// What happens above the device's full scale, and below its last bit (kernels/mix.h).
 inline constexpr std::uint32_t clip_hard = 0;
 inline constexpr std::uint32_t clip_soft = 1;
 inline constexpr std::uint32_t dither_none = 0;
@@ -84,8 +79,8 @@ struct Geometry {
     std::uint32_t cycle_ns;       // the engine publishes time at least this often while anybody plays
     std::uint32_t clip;           // clip_*
     std::uint32_t dither;         // dither_*
-    std::uint32_t sum_blocks;     // blocks whose group sums are kept at a time: 0 or a power of two
-    std::uint64_t ring_bytes;     // ring_frames * bytes of a frame
+    std::uint32_t reserved;
+    std::uint64_t ring_bytes; // ring_frames * bytes of a frame
     std::uint64_t arena_bytes;
     std::uint64_t boundary;           // hw_ptr of the kernel's PCM wraps here; 0 for the virtual device
     std::uint8_t chmap[max_channels]; // ALSA channel position (SND_CHMAP_*) of each device channel
@@ -215,30 +210,9 @@ struct alignas(64) Slot {
 
 // The turn count of one block of the ring: everybody who changes what the block should contain
 // bumps it before recombining; a change seen afterwards means: recombine again.
-//
-// Who changes a lane also leaves the version that he made in `changed` of the lane's group: what was summed
-// of the group before that is out of date.
 struct alignas(64) BlockVersion {
     Word32 version;
-    Word32 changed[groups];
-    std::uint32_t reserved[7];
-};
-
-// What the lanes of each group add up to in one block (core/group_sums.h), so that a poster need not look
-// at all lanes. A cache: whoever has summed a group's lanes may leave the sums here, nobody must.
-// Block number n (turn of the ring * blocks + block) has its place in head n mod sum_blocks; the samples of
-// group g are at (place * groups + g) * block_frames * channels * 8 bytes: int32 or int64, see mix.h.
-//
-// tag: 38 bits of the block number, the low 24 bits of `changed` at the time of the sum, and one of sum_*.
-inline constexpr std::uint64_t sum_none = 0;
-inline constexpr std::uint64_t sum_silent = 1; // no lane of the group has anything there: no samples
-inline constexpr std::uint64_t sum_narrow = 2;
-inline constexpr std::uint64_t sum_wide = 3;
-
-struct alignas(64) SumHead {
-    Word64 tags[groups];   // release, by who holds the claim / acquire
-    Word32 claims[groups]; // 0, or slot + 1 of the poster that is writing the sum: compare and exchange
-    std::uint32_t reserved[8];
+    std::uint32_t reserved[15];
 };
 
 struct alignas(64) Board {
@@ -247,7 +221,7 @@ struct alignas(64) Board {
     EngineWords engine;
     SyncRing sync;
     Slot slots[max_slots];
-    // BlockVersion versions[geometry.blocks], SumHead sums[geometry.sum_blocks] and the sums' samples follow
+    // BlockVersion versions[geometry.blocks] follow
 };
 
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
@@ -262,7 +236,7 @@ static_assert(sizeof(SlotStream) == 64 && offsetof(SlotStream, late_frames) == 5
 static_assert(sizeof(SlotConfig) == 128 && offsetof(SlotConfig, lane_offset) == 16 && offsetof(SlotConfig, map) == 64);
 static_assert(sizeof(SlotTail) == 64 && sizeof(GainTable) == 64 && offsetof(GainTable, gains) == 32);
 static_assert(sizeof(Slot) == 384 && offsetof(Slot, config) == 128 && offsetof(Slot, gains) == 256);
-static_assert(sizeof(BlockVersion) == 64 && sizeof(SumHead) == 128);
+static_assert(sizeof(BlockVersion) == 64);
 static_assert(offsetof(Board, geometry) == 64 && offsetof(Board, engine) == 192);
 static_assert(offsetof(Board, sync) == 256 && offsetof(Board, slots) == 256 + 64 * 17);
 static_assert(sizeof(Board) == 256 + 64 * 17 + 384 * max_slots);

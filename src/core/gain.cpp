@@ -39,14 +39,6 @@ GainLine GainCurve::line_at(std::uint64_t frame) const noexcept
     return {gains.back(), gains.back()};
 }
 
-std::uint32_t gain_on(const GainLine& line, std::uint64_t offset) noexcept
-{
-    if (line.length == 0)
-        return line.from;
-    const std::uint64_t position = std::min(line.position + offset, line.length);
-    return static_cast<std::uint32_t>((line.from * (line.length - position) + line.to * position) / line.length);
-}
-
 std::uint32_t GainCurve::at(std::uint64_t frame) const noexcept { return gain_on(line_at(frame), 0); }
 
 GainCurve with_ramp(const GainCurve& curve, std::uint64_t now, std::uint64_t start, std::uint64_t length,

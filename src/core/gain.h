@@ -7,6 +7,7 @@
 
 #pragma once
 
+#include "kernels/gain_line.h"
 #include "ringmix/abi.h"
 
 #include <array>
@@ -14,17 +15,10 @@
 
 namespace ringmix::core {
 
-inline constexpr std::uint32_t max_gain = 4 * abi::unity_gain; // a little more than +12 dB
+using kernels::gain_on;
+using kernels::GainLine;
 
-// A straight piece of a gain curve: gain(f) = from + (to - from) * (position of f) / length, rounded
-// down. length 0: constant, `from`.
-struct GainLine {
-    std::uint32_t from = abi::unity_gain;
-    std::uint32_t to = abi::unity_gain;
-    std::uint64_t length = 0;
-    std::uint64_t position = 0;            // of the frame that was asked for
-    std::uint64_t end = ~std::uint64_t{0}; // frame at which it ends
-};
+inline constexpr std::uint32_t max_gain = 4 * abi::unity_gain; // a little more than +12 dB
 
 struct GainCurve {
     std::array<std::uint64_t, abi::gain_points> frames{};
@@ -35,9 +29,6 @@ struct GainCurve {
     GainLine line_at(std::uint64_t frame) const noexcept;
     std::uint32_t at(std::uint64_t frame) const noexcept;
 };
-
-// `line`'s gain `offset` frames behind its position.
-std::uint32_t gain_on(const GainLine& line, std::uint64_t offset) noexcept;
 
 // This curve up to `start`, then a straight line to `target` that takes `length` frames. Forgets what
 // was before `now`; with very many changes at once, also the earliest of the rest.

@@ -9,10 +9,12 @@
 #pragma once
 
 #include "core/gain.h"
-#include "core/kernels.h"
 #include "core/validate.h"
+#include "kernels/kernels.h"
 
 namespace ringmix::core {
+
+using kernels::Source;
 
 // What must agree for lanes to be summed by one call of a kernel; one word, so that it is quickly compared.
 class Kind {

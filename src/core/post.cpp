@@ -16,22 +16,11 @@ constexpr auto release = std::memory_order_release;
 // A version that moves this often while one batch is recombined is not moved by honest posters.
 constexpr int max_tries = 1000;
 
-std::uint32_t changed_of(const abi::BlockVersion& block, std::uint32_t group) noexcept
-{
-    return block.changed[group].load(acquire);
-}
-
 } // namespace
 
 Poster::Poster(const BoardView& view, abi::Word64& posting, Playhead playhead) noexcept
     : view_(&view), posting_(&posting), playhead_(playhead)
 {
-    for (std::uint32_t slot = 0; slot < abi::max_slots; ++slot) {
-        if (&view.board->slots[slot].stream.posting != &posting)
-            continue;
-        own_groups_ = group_of(slot);
-        claimant_ = slot + 1;
-    }
 }
 
 // The first batch of `frames`: up to batch_frames(), ending at a block's end, not across the ring's.
@@ -51,26 +40,22 @@ Poster::Batch Poster::batch_at(Extent frames) const noexcept
 
 // Tells everybody who sums these blocks, or has summed them, that they have changed. `frames`: those of the
 // batch and what is posted after it.
-void Poster::announce(Batch& batch, Extent frames, std::uint32_t groups) noexcept
+void Poster::announce(Batch& batch, Extent frames) noexcept
 {
     abi::BlockVersion* blocks = view_->versions + batch.first_block;
     posting_->store(pack(frames), release);
     RINGMIX_TEST_HOOK(test_posting, batch.from, batch.frames);
     for (std::uint32_t i = 0; i < batch.blocks; i++)
-        batch.seen[i].version = bump(blocks[i], groups);
+        batch.seen[i] = blocks[i].version.fetch_add(1, std::memory_order_acq_rel) + 1;
     std::atomic_thread_fence(std::memory_order_seq_cst);
-    batch.by_groups = sums_pay(*view_);
-    for (std::uint32_t i = 0; batch.by_groups && i < batch.blocks; i++)
-        for (std::uint32_t group = 0; group < abi::groups; group++)
-            batch.seen[i].changed[group] = changed_of(blocks[i], group);
 }
 
-void Poster::post(Extent frames, std::uint32_t groups) noexcept
+void Poster::post(Extent frames) noexcept
 {
     frames.end = std::min(frames.end, frames.start + view_->geometry.ring_frames);
     while (!frames.empty()) {
         Batch batch = batch_at(frames);
-        announce(batch, frames, groups);
+        announce(batch, frames);
         settle(batch);
         RINGMIX_TEST_HOOK(test_settled, batch.from, batch.frames);
         frames.start += batch.frames;
@@ -84,23 +69,14 @@ void Poster::intend(Extent frames) noexcept
     posting_->store(pack(frames), release);
 }
 
-// Whether somebody else has changed one of the blocks since they were last looked at. A group's change
-// may show in `changed` later than its version: who has bumped the version but not said so there yet is
-// not known to the group's sum either.
+// Whether somebody else has changed one of the blocks since they were last looked at.
 bool Poster::moved(Batch& batch) const noexcept
 {
     bool any = false;
     for (std::uint32_t i = 0; i < batch.blocks; i++) {
-        const abi::BlockVersion& block = view_->versions[batch.first_block + i];
-        BlockSight& seen = batch.seen[i];
-        const std::uint32_t version = block.version.load(acquire);
-        any |= version != seen.version;
-        seen.version = version;
-        for (std::uint32_t group = 0; batch.by_groups && group < abi::groups; group++) {
-            const std::uint32_t changed = changed_of(block, group);
-            any |= changed != seen.changed[group];
-            seen.changed[group] = changed;
-        }
+        const std::uint32_t version = view_->versions[batch.first_block + i].version.load(acquire);
+        any |= version != batch.seen[i];
+        batch.seen[i] = version;
     }
     return any;
 }
@@ -121,14 +97,12 @@ void Poster::settle(Batch& batch) noexcept
         late = played > from ? static_cast<std::uint32_t>(std::min<std::uint64_t>(played - from, batch.frames)) : 0;
         return true;
     };
-    const GroupSight groups{batch.seen, batch.first_block, claimant_};
-    const GroupSight* sight = batch.by_groups ? &groups : nullptr;
     overtaken(); // a poster that was stopped for long must not even begin with old audio
     for (int i = 0; i < max_tries; i++) {
         if (late > 0)
-            recombine(*view_, from + ring, late, sight);
+            recombine(*view_, from + ring, late);
         if (late < batch.frames)
-            recombine(*view_, from + late, batch.frames - late, sight);
+            recombine(*view_, from + late, batch.frames - late);
         RINGMIX_TEST_HOOK(test_stored, batch.from, batch.frames);
         std::atomic_thread_fence(std::memory_order_seq_cst);
 
@@ -138,7 +112,7 @@ void Poster::settle(Batch& batch) noexcept
     }
 }
 
-bool Poster::repair_word(const abi::Word64& posting, std::uint64_t& last, std::uint32_t groups) noexcept
+bool Poster::repair_word(const abi::Word64& posting, std::uint64_t& last) noexcept
 {
     const std::uint64_t word = posting.load(acquire);
     const bool stuck = word != 0 && word == last;
@@ -154,20 +128,19 @@ bool Poster::repair_word(const abi::Word64& posting, std::uint64_t& last, std::u
     const std::uint64_t length = std::min(frames.length(), ring);
     // The turn in which the last frame is still ahead; what has been played of it belongs to the next.
     const std::uint64_t from = next_turn(frames.end - 1, published, ring) - (length - 1);
-    post({std::max(from, now), std::min(from + length, published + view_->geometry.reach_frames)}, groups);
+    post({std::max(from, now), std::min(from + length, published + view_->geometry.reach_frames)});
     if (published > from)
-        post({from + ring, published + ring}, groups);
+        post({from + ring, published + ring});
     return true;
 }
 
 unsigned Poster::repair() noexcept
 {
-    unsigned repaired =
-        repair_word(view_->board->engine.posting, last_postings_[abi::max_slots], abi::all_groups) ? 1 : 0;
+    unsigned repaired = repair_word(view_->board->engine.posting, last_postings_[abi::max_slots]) ? 1 : 0;
     for (std::uint64_t active = view_->board->engine.active.load(acquire); active != 0; active &= active - 1) {
         const auto slot = static_cast<std::uint32_t>(std::countr_zero(active));
         const abi::Word64& posting = view_->board->slots[slot].stream.posting;
-        repaired += repair_word(posting, last_postings_[slot], group_of(slot)) ? 1 : 0;
+        repaired += repair_word(posting, last_postings_[slot]) ? 1 : 0;
     }
     return repaired;
 }

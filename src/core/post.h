@@ -8,7 +8,7 @@
 // function of the lanes, so anybody may do it, twice, late, or for somebody else.
 //
 //   mark the frames in `posting` (intend); publish the change in the slot's range
-//   for each batch: bump the versions of its blocks; leave them in `changed` of the slot's group; full fence
+//   for each batch: bump the versions of its blocks; full fence
 //                   recombine; full fence
 //                   a version moved meanwhile, or playback overtook a store: recombine again
 //   clear `posting`
@@ -19,7 +19,6 @@
 #pragma once
 
 #include "core/frames.h"
-#include "core/group_sums.h"
 #include "core/validate.h"
 
 #include <array>
@@ -38,10 +37,8 @@ struct Playhead {
 
 // Sums all active lanes over `frames` frames from absolute frame `from` and stores the result in the
 // ring. At most batch_frames(view), not across the end of the ring. Pure in the sense above; takes no
-// part in the protocol. With `sight`, of all blocks concerned, sums that are kept for groups of lanes are
-// used and left (group_sums.h).
-void recombine(const BoardView& view, std::uint64_t from, std::uint32_t frames,
-               const GroupSight* sight = nullptr) noexcept;
+// part in the protocol.
+void recombine(const BoardView& view, std::uint64_t from, std::uint32_t frames) noexcept;
 
 // Frames that are recombined at once: whole blocks, as many as fit `batch_samples` samples.
 inline constexpr std::uint32_t batch_samples = 2048;
@@ -56,15 +53,11 @@ static_assert(abi::block_frames * abi::max_channels <= batch_samples);
 // One process' (thread's) hand in the protocol. Not shared between threads.
 class Poster {
 public:
-    // `posting` is the word in which this poster shows what it works on; it alone writes it. If it is
-    // that of a slot, the poster is this slot's, and changes no other lane.
+    // `posting` is the word in which this poster shows what it works on; it alone writes it.
     Poster(const BoardView& view, abi::Word64& posting, Playhead playhead) noexcept;
 
-    // Brings the ring up to date over `frames` (at most one ring is done, the earliest part), in which
-    // the slot's lane was changed.
-    void post(Extent frames) noexcept { post(frames, own_groups_); }
-    // The same for changes in any of `groups` (a bit each), or in none.
-    void post(Extent frames, std::uint32_t groups) noexcept;
+    // Brings the ring up to date over `frames` (at most one ring is done, the earliest part).
+    void post(Extent frames) noexcept;
 
     // Says that `frames` are going to be posted: from now on others do it if this poster is stopped or killed.
     // To be called before the change is visible; post() ends it, or intend({}).
@@ -83,21 +76,18 @@ private:
         std::uint32_t frames;
         std::uint32_t first_block;
         std::uint32_t blocks;
-        bool by_groups;
-        BlockSight seen[max_batch_blocks]; // `changed` only if by_groups
+        std::uint32_t seen[max_batch_blocks];
     };
 
     Batch batch_at(Extent frames) const noexcept;
-    void announce(Batch& batch, Extent frames, std::uint32_t groups) noexcept;
+    void announce(Batch& batch, Extent frames) noexcept;
     void settle(Batch& batch) noexcept;
     bool moved(Batch& batch) const noexcept;
-    bool repair_word(const abi::Word64& posting, std::uint64_t& last, std::uint32_t groups) noexcept;
+    bool repair_word(const abi::Word64& posting, std::uint64_t& last) noexcept;
 
     const BoardView* view_;
     abi::Word64* posting_;
     Playhead playhead_;
-    std::uint32_t own_groups_ = 0; // a bit
-    std::uint32_t claimant_ = 0;   // slot + 1
     std::array<std::uint64_t, abi::max_slots + 1> last_postings_{};
 };
 

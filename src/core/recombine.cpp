@@ -3,17 +3,16 @@
 // recombine() of post.h: from the lanes of the active slots to the device's ring.
 //
 // Lanes that are all alike, the usual case, go to the device in one call of a kernel, without sums in
-// memory: the batch is cut into spans where lanes begin, end and wrap. Otherwise groups of like
+// memory: the batch is cut into spans where lanes begin, end and wrap. Otherwise sets of like
 // lanes are added to sums, and those go to the device. With many lanes, what is done for each lane
 // and span costs as much as the arithmetic.
 
 #include "core/format.h"
-#include "core/group_sums.h"
-#include "core/kernels.h"
 #include "core/pieces.h"
 #include "core/post.h"
 #include "core/sums.h"
 #include "core/test_hooks.h"
+#include "kernels/kernels.h"
 
 #include <cstring>
 
@@ -38,10 +37,10 @@ bool mix_directly(const abi::Geometry& device, std::byte* out, Kind kind, const 
     // FLOAT, which is clamped and rounded to 32 bits.
     if (count == 1 && kind.format() == device.format && kind.format() != abi::format_s24 &&
         kind.format() != abi::format_float) {
-        kernels().copy(out, lanes[0].cells, samples * sample_bytes(device.format));
+        kernels::chosen().copy(out, lanes[0].cells, samples * sample_bytes(device.format));
         return true;
     }
-    Kernels::Mix* mix = kernels().mix[kind.format()][device.format];
+    kernels::Table::Mix* mix = kernels::chosen().mix[kind.format()][device.format];
     if (mix != nullptr)
         mix(out, lanes, count, samples);
     return mix != nullptr;
@@ -91,15 +90,13 @@ void mix_pieces(const BoardView& view, std::uint64_t from, std::uint32_t frames,
 
 } // namespace
 
-void recombine(const BoardView& view, std::uint64_t from, std::uint32_t frames, const GroupSight* sight) noexcept
+void recombine(const BoardView& view, std::uint64_t from, std::uint32_t frames) noexcept
 {
     // Times and positions come from shared memory: whatever they say, this stays in its buffers.
     const std::uint64_t offset = from % view.geometry.ring_frames;
     frames = static_cast<std::uint32_t>(
         std::min<std::uint64_t>({frames, batch_frames(view), view.geometry.ring_frames - offset}));
     std::byte* out = view.ring + offset * view.frame_bytes;
-    if (sight != nullptr && mix_by_groups(view, from, frames, *sight, out))
-        return;
     const std::uint64_t active = view.board->engine.active.load(std::memory_order_acquire);
     Pieces pieces;
     while (frames > 0) {

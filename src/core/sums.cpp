@@ -3,7 +3,7 @@
 #include "core/sums.h"
 
 #include "core/format.h"
-#include "core/mix.h"
+#include "kernels/mix.h"
 
 #include <cstring>
 
@@ -86,7 +86,7 @@ void Sums::add_lanes(Kind kind, const abi::SlotConfig& config, const Source* lan
     }
     const std::size_t at = std::size_t{part.start - chunk_.start} * channels_;
     const std::size_t samples = std::size_t{part.frames()} * kind.channels();
-    const bool narrow = narrow_format(kind.format()) && !kind.gain();
+    const bool narrow = kernels::narrow_format(kind.format()) && !kind.gain();
     if (narrow)
         use_narrow();
     else
@@ -99,11 +99,11 @@ void Sums::add_lanes(Kind kind, const abi::SlotConfig& config, const Source* lan
         std::memset(unmapped_, 0, samples * (narrow ? sizeof narrow_[0] : sizeof wide_[0]));
     }
     if (narrow)
-        kernels().add_narrow[kind.format()](narrow_sums, lanes, count, samples);
+        kernels::chosen().add_narrow[kind.format()](narrow_sums, lanes, count, samples);
     else if (kind.gain())
-        kernels().add_gain[kind.format()](wide_sums, lanes, count, samples);
+        kernels::chosen().add_gain[kind.format()](wide_sums, lanes, count, samples);
     else
-        kernels().add_wide[kind.format()](wide_sums, lanes, count, samples);
+        kernels::chosen().add_wide[kind.format()](wide_sums, lanes, count, samples);
     if (!kind.mapped())
         return;
     const Map map = map_of(config, channels_);
@@ -118,8 +118,9 @@ void Sums::add_fading(Kind kind, const abi::SlotConfig& config, const std::byte*
 {
     use_wide();
     const Map map = map_of(config, channels_);
-    const LaneShape shape{kind.format(), kind.channels(), static_cast<std::uint32_t>(channels_), map.channel};
-    accumulate_wide(wide_ + std::size_t{part.start - chunk_.start} * channels_, cells, part.frames(), shape, gain);
+    const kernels::LaneShape shape{kind.format(), kind.channels(), static_cast<std::uint32_t>(channels_), map.channel};
+    kernels::accumulate_wide(wide_ + std::size_t{part.start - chunk_.start} * channels_, cells, part.frames(), shape,
+                             gain);
 }
 
 void Sums::add(const Pieces& pieces) noexcept
@@ -149,44 +150,22 @@ void Sums::add(const Pieces& pieces) noexcept
     }
 }
 
-void Sums::add(const Sums& sums) noexcept
-{
-    const Source narrow{reinterpret_cast<const std::byte*>(sums.narrow_), 0};
-    const Source wide{reinterpret_cast<const std::byte*>(sums.wide_), 0};
-    if (sums.narrow_used_)
-        add_narrow(&narrow, 1, 0, samples_);
-    if (sums.wide_used_)
-        add_wide(&wide, 1, 0, samples_);
-}
-
-void Sums::add_narrow(const Source* sums, std::size_t count, std::size_t at, std::size_t samples) noexcept
-{
-    use_narrow();
-    kernels().add_narrow_sums(narrow_ + at, sums, count, samples);
-}
-
-void Sums::add_wide(const Source* sums, std::size_t count, std::size_t at, std::size_t samples) noexcept
-{
-    use_wide();
-    kernels().add_wide_sums(wide_ + at, sums, count, samples);
-}
-
 void Sums::unite() noexcept
 {
-    if (narrow_used_ && wide_used_)
-        kernels().fold(wide_, narrow_, samples_);
-    narrow_used_ &= !wide_used_;
+    use_wide();
+    if (narrow_used_)
+        kernels::chosen().fold(wide_, narrow_, samples_);
+    narrow_used_ = false;
 }
 
 void Sums::shape(std::size_t at, std::size_t samples, std::uint64_t first_sample) noexcept
 {
     const abi::Geometry& device = view_.geometry;
-    use_wide();
     unite();
     if (device.clip == abi::clip_soft)
-        kernels().soften(wide_ + at, samples);
+        kernels::chosen().soften(wide_ + at, samples);
     if (device.dither == abi::dither_tpdf)
-        kernels().dither(wide_ + at, samples, first_sample, last_bit(device.format));
+        kernels::chosen().dither(wide_ + at, samples, first_sample, kernels::last_bit(device.format));
 }
 
 void Sums::finalize(std::byte* out, Span part, std::uint64_t from) noexcept
@@ -196,7 +175,7 @@ void Sums::finalize(std::byte* out, Span part, std::uint64_t from) noexcept
     if (shaped(view_.geometry))
         shape(at, samples, (from + part.start) * channels_);
     use_narrow();
-    kernels().finalize[view_.geometry.format](out, narrow_ + at, wide_used_ ? wide_ + at : nullptr, samples);
+    kernels::chosen().finalize[view_.geometry.format](out, narrow_ + at, wide_used_ ? wide_ + at : nullptr, samples);
 }
 
 } // namespace ringmix::core

@@ -13,7 +13,6 @@ namespace ringmix::core {
 
 inline constexpr std::uint32_t chunk_samples = 512; // summed in memory at once
 static_assert(chunk_samples % abi::max_channels == 0);
-static_assert(abi::block_frames * abi::max_sum_channels <= chunk_samples);
 
 constexpr Span intersection(Span a, Span b) noexcept { return {std::max(a.start, b.start), std::min(a.end, b.end)}; }
 
@@ -24,8 +23,7 @@ constexpr bool shaped(const abi::Geometry& device) noexcept
 }
 
 // Frames `chunk` of a batch in the device's channels: narrow and wide sums (mix.h), to be added up. Lanes
-// that must be mapped to the device's channels are summed apart first. Of at most max_slots lanes, or of
-// sums of as many in all.
+// that must be mapped to the device's channels are summed apart first. Of at most max_slots lanes.
 class Sums {
 public:
     // `view` must outlive it; `chunk` is at most chunk_samples.
@@ -33,19 +31,6 @@ public:
 
     // What the pieces (of the whole batch) have in the chunk.
     void add(const Pieces& pieces) noexcept;
-    // Those of other lanes, over the same chunk.
-    void add(const Sums& sums) noexcept;
-
-    // Sums of `samples` samples, at sample `at` of the chunk. Any bytes are harmless.
-    void add_narrow(const Source* sums, std::size_t count, std::size_t at, std::size_t samples) noexcept;
-    void add_wide(const Source* sums, std::size_t count, std::size_t at, std::size_t samples) noexcept;
-
-    // Where something wide was added: puts all that was added into the wide sums.
-    void unite() noexcept;
-
-    // The sums; null where nothing was added to them.
-    const std::int32_t* narrow() const noexcept { return narrow_used_ ? narrow_ : nullptr; }
-    const std::int64_t* wide() const noexcept { return wide_used_ ? wide_ : nullptr; }
 
     // `part` of the chunk, softened, dithered, rounded once and saturated as the device wants it, to its
     // ring at `out`. The batch begins at absolute frame `from`. Once only for each part.
@@ -55,6 +40,8 @@ private:
     void shape(std::size_t at, std::size_t samples, std::uint64_t first_sample) noexcept;
     void use_narrow() noexcept;
     void use_wide() noexcept;
+    // Puts all that was added into the wide sums.
+    void unite() noexcept;
     // Lanes of a kind, all with the map of `config`, over a part of the chunk.
     void add_lanes(Kind kind, const abi::SlotConfig& config, const Source* lanes, std::size_t count,
                    Span part) noexcept;

@@ -12,20 +12,15 @@ constexpr auto relaxed = std::memory_order_relaxed;
 constexpr auto acquire = std::memory_order_acquire;
 constexpr auto release = std::memory_order_release;
 
-std::uint32_t group_of(const BoardView& view, const abi::Slot& slot) noexcept
-{
-    return core::group_of(static_cast<std::uint32_t>(&slot - view.board->slots));
-}
-
-// Moves the versions of the blocks of `frames` between two stores to a slot of `groups`. Who sums one of them
+// Moves the versions of the blocks of `frames` between two stores to a slot. Who sums one of them
 // with what was there before the first store, and with what the second one shows, does it again.
-void part_readers(const BoardView& view, Extent frames, std::uint32_t groups) noexcept
+void part_readers(const BoardView& view, Extent frames) noexcept
 {
     const std::uint64_t ring = view.geometry.ring_frames;
     frames.end = std::min(frames.end, frames.start + ring);
     while (!frames.empty()) {
         const std::uint64_t offset = frames.start % ring;
-        bump(view.versions[offset / abi::block_frames], groups);
+        view.versions[offset / abi::block_frames].version.fetch_add(1, std::memory_order_acq_rel);
         frames.start += std::min(abi::block_frames - offset % abi::block_frames, ring - offset);
     }
     std::atomic_thread_fence(release);
@@ -53,11 +48,10 @@ void leave_tail(const BoardView& view, abi::Slot& slot, Extent range, Ending end
         note_end(slot, ending.end);
         return stream.range.store(0, release);
     }
-    const std::uint32_t groups = group_of(view, slot);
     const Extent changing{now, std::max(ending.end, unpack(tail.range.load(relaxed), now).end)};
 
     stream.phase.store(phase, release); // the tail before this one gives way
-    part_readers(view, changing, groups);
+    part_readers(view, changing);
     note_end(slot, ending.end);
     tail.phase.store(phase, relaxed);
     tail.gain.store(read_gains(slot).at(ending.cut), relaxed);
@@ -65,7 +59,7 @@ void leave_tail(const BoardView& view, abi::Slot& slot, Extent range, Ending end
     tail.range.store(pack({std::min(range.start, ending.end), ending.end}), release);
 
     stream.range.store(0, release);
-    part_readers(view, changing, groups);
+    part_readers(view, changing);
     stream.phase.store(phase | abi::tail_flag, release);
 }
 
@@ -81,7 +75,7 @@ Ending retire(const BoardView& view, abi::Slot& slot, Poster& poster, Extent fra
     } else {
         leave_tail(view, slot, range, ending, frames.start);
     }
-    poster.post(frames, group_of(view, slot));
+    poster.post(frames);
     slot.stream.posting.store(0, release); // not before: if this process dies as well, others repair by it
     return ending;
 }

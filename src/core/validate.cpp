@@ -11,14 +11,6 @@ namespace ringmix::core {
 
 namespace {
 
-constexpr std::size_t sums_bytes = std::size_t{1} << 20;
-
-// Of the sums of all groups, how many blocks fit.
-constexpr std::uint32_t blocks_that_fit(std::uint32_t channels) noexcept
-{
-    return static_cast<std::uint32_t>(sums_bytes / (abi::groups * sum_bytes(channels)));
-}
-
 constexpr std::uint32_t blocks_of(std::uint32_t ring_frames) noexcept
 {
     return (ring_frames + abi::block_frames - 1) / abi::block_frames;
@@ -50,36 +42,22 @@ const char* validate_geometry(const abi::Geometry& g) noexcept
         return "impossible period";
     if (g.reach_frames > g.ring_frames || g.margin_frames >= g.reach_frames)
         return "impossible margin or reach";
-    if (g.device_kind == abi::device_kernel && g.boundary < g.ring_frames)
+    if (g.device_kind == abi::device_kernel &&
+        (g.boundary % g.ring_frames != 0 || !std::has_single_bit(g.boundary / g.ring_frames)))
         return "impossible boundary";
     if (g.arena_bytes < 4096 || g.arena_bytes > (std::uint64_t{1} << 31))
         return "impossible arena size";
-    if (g.sum_blocks != 0 && (!std::has_single_bit(g.sum_blocks) || g.sum_blocks > g.blocks ||
-                              g.sum_blocks > blocks_that_fit(1) || g.channels > abi::max_sum_channels))
-        return "impossible number of blocks with sums";
     return nullptr;
 }
 
 } // namespace
 
-std::uint32_t sum_blocks(std::uint32_t ring_frames, std::uint32_t channels) noexcept
-{
-    if (channels > abi::max_sum_channels)
-        return 0;
-    return std::bit_floor(std::min(blocks_of(ring_frames), blocks_that_fit(channels)));
-}
-
 std::size_t board_bytes(const abi::Geometry& g) noexcept
 {
-    return sizeof(abi::Board) + sizeof(abi::BlockVersion) * g.blocks +
-           g.sum_blocks * (sizeof(abi::SumHead) + abi::groups * sum_bytes(g.channels));
+    return sizeof(abi::Board) + sizeof(abi::BlockVersion) * g.blocks;
 }
 
-std::size_t max_board_bytes() noexcept
-{
-    constexpr std::size_t heads = blocks_that_fit(1) * sizeof(abi::SumHead);
-    return sizeof(abi::Board) + sizeof(abi::BlockVersion) * abi::max_blocks + heads + sums_bytes;
-}
+std::size_t max_board_bytes() noexcept { return sizeof(abi::Board) + sizeof(abi::BlockVersion) * abi::max_blocks; }
 
 const char* validate_board(std::byte* mapped, std::size_t mapped_bytes, BoardView& view) noexcept
 {
@@ -102,8 +80,6 @@ const char* validate_board(std::byte* mapped, std::size_t mapped_bytes, BoardVie
 
     view.board = board;
     view.versions = reinterpret_cast<abi::BlockVersion*>(mapped + sizeof(abi::Board));
-    view.sums = reinterpret_cast<abi::SumHead*>(view.versions + geometry.blocks);
-    view.sum_samples = reinterpret_cast<std::byte*>(view.sums + geometry.sum_blocks);
     view.geometry = geometry;
     view.frame_bytes = geometry.channels * sample_bytes(geometry.format);
     return nullptr;

@@ -20,24 +20,13 @@ namespace ringmix::core {
 struct BoardView {
     abi::Board* board = nullptr;
     abi::BlockVersion* versions = nullptr; // geometry.blocks of them
-    abi::SumHead* sums = nullptr;          // geometry.sum_blocks of them
-    std::byte* sum_samples = nullptr;      // all theirs
     std::byte* arena = nullptr;
     std::byte* ring = nullptr;
     abi::Geometry geometry{};      // private copy
     std::uint32_t frame_bytes = 0; // of the device's ring
 };
 
-// Bytes of the samples that are kept for one group in one block: as wide sums, which are the larger ones.
-constexpr std::size_t sum_bytes(std::uint32_t channels) noexcept
-{
-    return std::size_t{abi::block_frames} * channels * sizeof(std::int64_t);
-}
-
-// How many blocks' group sums a server keeps for such a ring: as many as fit 1 MiB.
-std::uint32_t sum_blocks(std::uint32_t ring_frames, std::uint32_t channels) noexcept;
-
-// Bytes of a board: of one with these blocks, sum_blocks and channels, and of the largest one.
+// Bytes of a board with these blocks, and of the largest one.
 std::size_t board_bytes(const abi::Geometry& geometry) noexcept;
 std::size_t max_board_bytes() noexcept;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
 // resample.h: from a client's samples to those of a lane at the device's rate, in one variant per
-// instruction set. Pure functions on arrays: no allocation, noexcept, any thread.
+// instruction set (part of kernels.h's tables). Pure functions on arrays: no allocation, noexcept, any thread.
 //
 // A frame of the lane is the sum of a row of the filter, each number times the sample under it; there is no
 // state. The additions of a frame are done in one fixed order, whatever was asked for with it: a frame is
@@ -48,7 +48,6 @@ struct Resampling {
     using Resample = void(std::int32_t* out, std::size_t channels, const float* samples, std::size_t plane,
                           const FilterRows& filter, ResampleWalk walk, std::size_t frames) noexcept;
 
-    const char* name;
     Load* load[resample_formats];
     LoadPair* load_pair[resample_formats];
     Resample* resample;

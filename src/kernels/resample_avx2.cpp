@@ -7,7 +7,7 @@
 
 namespace ringmix::kernels {
 
-extern const Resampling resampling_avx2;
+extern const Resampling avx2_resampling;
 
 namespace {
 
@@ -34,6 +34,6 @@ struct Avx2 {
 
 } // namespace
 
-constinit const Resampling resampling_avx2 = make_resampling<Avx2>("avx2");
+constinit const Resampling avx2_resampling = make_resampling<Avx2>();
 
 } // namespace ringmix::kernels

@@ -8,7 +8,7 @@
 
 namespace ringmix::kernels {
 
-extern const Resampling resampling_neon;
+extern const Resampling neon_resampling;
 
 namespace {
 
@@ -52,6 +52,6 @@ struct Neon {
 
 } // namespace
 
-constinit const Resampling resampling_neon = make_resampling<Neon>("neon");
+constinit const Resampling neon_resampling = make_resampling<Neon>();
 
 } // namespace ringmix::kernels

@@ -6,13 +6,12 @@
 
 namespace ringmix::kernels {
 
-extern const Resampling resampling_plain;
+extern const Resampling plain_resampling;
 
 namespace {
 
-struct Numbers {
-    float of[4];
-};
+// The compiler's own vectors: of whatever the processor has, or numbers one by one.
+using Numbers [[gnu::vector_size(16)]] = float;
 
 struct Plain {
     struct NoGuard {};
@@ -24,26 +23,21 @@ struct Plain {
     };
     static constexpr std::size_t width = 4;
 
-    static Float load(const float* at) noexcept { return {{at[0], at[1], at[2], at[3]}}; }
-    static Float zero() noexcept { return {}; }
-    static Float fill(float x) noexcept { return {{x, x, x, x}}; }
-    static Float add(Float a, Float b) noexcept
+    static Float load(const float* at) noexcept
     {
-        return {{a.of[0] + b.of[0], a.of[1] + b.of[1], a.of[2] + b.of[2], a.of[3] + b.of[3]}};
+        Float x;
+        __builtin_memcpy(&x, at, sizeof x);
+        return x;
     }
-    static Float sub(Float a, Float b) noexcept
-    {
-        return {{a.of[0] - b.of[0], a.of[1] - b.of[1], a.of[2] - b.of[2], a.of[3] - b.of[3]}};
-    }
-    static Float add_product(Float sum, Float a, Float b) noexcept
-    {
-        return {{sum.of[0] + a.of[0] * b.of[0], sum.of[1] + a.of[1] * b.of[1], sum.of[2] + a.of[2] * b.of[2],
-                 sum.of[3] + a.of[3] * b.of[3]}};
-    }
-    static float total(Float x) noexcept { return (x.of[0] + x.of[1]) + (x.of[2] + x.of[3]); }
+    static Float zero() noexcept { return Float{}; }
+    static Float fill(float x) noexcept { return Float{x, x, x, x}; }
+    static Float add(Float a, Float b) noexcept { return a + b; }
+    static Float sub(Float a, Float b) noexcept { return a - b; }
+    static Float add_product(Float sum, Float a, Float b) noexcept { return sum + a * b; }
+    static float total(Float x) noexcept { return (x[0] + x[1]) + (x[2] + x[3]); }
     static Four totals(Float a, Float b, Float c, Float d) noexcept
     {
-        return {{total(a), total(b), total(c), total(d)}};
+        return Four{total(a), total(b), total(c), total(d)};
     }
     // Halves away from 0. The part behind the point is exact where there is one.
     static std::int32_t to_int(float sum) noexcept
@@ -57,13 +51,13 @@ struct Plain {
     }
     static Ints to_ints(Four sums) noexcept
     {
-        return {{to_int(sums.of[0]), to_int(sums.of[1]), to_int(sums.of[2]), to_int(sums.of[3])}};
+        return {{to_int(sums[0]), to_int(sums[1]), to_int(sums[2]), to_int(sums[3])}};
     }
     static void store(std::int32_t* out, Ints x) noexcept { __builtin_memcpy(out, x.of, sizeof x.of); }
 };
 
 } // namespace
 
-constinit const Resampling resampling_plain = make_resampling<Plain>("plain");
+constinit const Resampling plain_resampling = make_resampling<Plain>();
 
 } // namespace ringmix::kernels

@@ -7,7 +7,7 @@
 
 namespace ringmix::kernels {
 
-extern const Resampling resampling_sse2;
+extern const Resampling sse2_resampling;
 
 namespace {
 
@@ -34,6 +34,6 @@ struct Sse2 {
 
 } // namespace
 
-constinit const Resampling resampling_sse2 = make_resampling<Sse2>("sse2");
+constinit const Resampling sse2_resampling = make_resampling<Sse2>();
 
 } // namespace ringmix::kernels

@@ -139,10 +139,9 @@ void resample(std::int32_t* out, std::size_t channels, const float* samples, std
     resample_all<V, false>(out, channels, samples, plane, filter, walk, frames);
 }
 
-template <class V> constexpr Resampling make_resampling(const char* name) noexcept
+template <class V> constexpr Resampling make_resampling() noexcept
 {
     return {
-        name,
         {nullptr, load<FromU8>, load<FromS16>, load<FromS24>, load<FromS24In3>, load<FromS32>, load<FromFloat>},
         {nullptr, load_pair<FromU8>, load_pair<FromS16>, load_pair<FromS24>, load_pair<FromS24In3>, load_pair<FromS32>,
          load_pair<FromFloat>},

@@ -16,7 +16,7 @@
 //
 // One iteration is one transfer of stereo frames, S16 where nothing else is said. A pass goes once
 // round the ring; at each place one client after the other does its transfer.
-#include "core/kernels_variants.h"
+#include "kernels/variants.h"
 #include "tests/bench/board.h"
 #include "tests/bench/dmix.h"
 #include "tests/bench/two_processes.h"
@@ -44,7 +44,7 @@ std::string name_of(std::uint32_t format)
 }
 
 struct Post {
-    const core::Kernels* kernels;
+    const kernels::Table* kernels;
     std::uint32_t lane_format;
     std::uint32_t device_format;
     std::uint32_t clients;
@@ -56,7 +56,7 @@ struct Post {
 
 void run_post(benchmark::State& state, const Post& post)
 {
-    core::use_kernels(*post.kernels);
+    kernels::use(*post.kernels);
     const Board board(post.device_format, post.lane_format, post.clients, post.clip, post.dither);
     std::vector<std::unique_ptr<Client>> clients;
     for (std::uint32_t i = 0; i < post.clients; ++i)
@@ -76,7 +76,7 @@ void run_post(benchmark::State& state, const Post& post)
             frame += post.frames;
         }
     }
-    core::use_kernels(*core::usable_kernels()[0]);
+    kernels::use(*kernels::usable()[0]);
 }
 
 enum class Routine { by_default, lock_free, floor };
@@ -165,7 +165,7 @@ void register_shapes()
                    {abi::format_s32, abi::format_s16},
                    {abi::format_float, abi::format_s32},
                    {abi::format_float, abi::format_float}};
-    for (const core::Kernels* const* variant = core::usable_kernels(); *variant != nullptr; ++variant)
+    for (const kernels::Table* const* variant = kernels::usable(); *variant != nullptr; ++variant)
         for (const auto& [lane, device] : formats)
             for (const auto& [name, clip, dither] : shapes)
                 for (const std::uint32_t clients : {1u, 8u})
@@ -197,12 +197,12 @@ void register_posts()
         if (can_mix_floor())
             usual(benchmark::RegisterBenchmark(("read/" + std::to_string(clients) + "/256").c_str(),
                                                [=](benchmark::State& state) { run_read(state, clients); }));
-    for (const core::Kernels* const* variant = core::usable_kernels(); *variant != nullptr; ++variant)
+    for (const kernels::Table* const* variant = kernels::usable(); *variant != nullptr; ++variant)
         for (const std::uint32_t lane : lane_formats)
             for (const std::uint32_t device : device_formats)
                 for (const std::uint32_t clients : client_counts)
                     register_post("post", {*variant, lane, device, clients, usual_frames, false});
-    const core::Kernels* best = core::usable_kernels()[0];
+    const kernels::Table* best = kernels::usable()[0];
     for (const std::uint32_t lane : lane_formats)
         for (const std::uint32_t clients : client_counts)
             register_post("round", {best, lane, abi::format_s16, clients, usual_frames, true});

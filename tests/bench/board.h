@@ -103,7 +103,6 @@ private:
         g.blocks = ring_frames / abi::block_frames;
         g.ring_bytes = ring_.size();
         g.arena_bytes = arena_.size();
-        g.sum_blocks = core::sum_blocks(ring_frames, channels);
         return g;
     }
     static std::size_t lane_bytes(std::uint32_t format)

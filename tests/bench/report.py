@@ -28,7 +28,7 @@ def read(path):
 
 
 def best_simd(times):
-    for name in ("avx512", "avx2", "sse2", "neon"):
+    for name in ("avx2", "sse2", "neon"):
         if any(key.startswith(f"post/{name}/") for key in times):
             return name
     return "plain"

@@ -8,7 +8,7 @@
 #include "core/format.h"
 #include "core/post.h"
 
-#include <sys/mman.h>
+#include "tests/kernels/guarded.h"
 
 #include <cstdlib>
 #include <cstring>
@@ -16,45 +16,6 @@
 #include <new>
 
 namespace ringmix::test {
-
-// Bytes between two pages that cannot be touched. They begin or end at one of the two; what is left
-// of their pages is filled with canaries.
-class Guarded {
-public:
-    explicit Guarded(std::size_t bytes, bool at_start = false) : bytes_(bytes), room_((bytes + page - 1) / page * page)
-    {
-        void* mapped = mmap(nullptr, room_ + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (mapped == MAP_FAILED)
-            throw std::bad_alloc();
-        mapped_ = static_cast<std::byte*>(mapped);
-        if (mprotect(mapped_ + page, room_, PROT_READ | PROT_WRITE) != 0)
-            throw std::bad_alloc();
-        std::memset(mapped_ + page, canary, room_);
-        data_ = mapped_ + page + (at_start ? 0 : room_ - bytes_);
-        std::memset(data_, 0, bytes_);
-    }
-    Guarded(const Guarded&) = delete;
-    Guarded& operator=(const Guarded&) = delete;
-    ~Guarded() { munmap(mapped_, room_ + 2 * page); }
-
-    std::byte* data() const noexcept { return data_; }
-    std::size_t size() const noexcept { return bytes_; }
-    bool intact() const noexcept
-    {
-        for (const std::byte* at = mapped_ + page; at < mapped_ + page + room_; ++at)
-            if ((at < data_ || at >= data_ + bytes_) && *at != static_cast<std::byte>(canary))
-                return false;
-        return true;
-    }
-
-private:
-    static constexpr std::size_t page = 4096;
-    static constexpr int canary = 0xa5;
-    std::size_t bytes_;
-    std::size_t room_;
-    std::byte* mapped_;
-    std::byte* data_;
-};
 
 inline abi::Geometry geometry(std::uint32_t format, std::uint32_t channels, std::uint32_t ring_frames,
                               std::uint64_t arena_bytes)
@@ -69,7 +30,6 @@ inline abi::Geometry geometry(std::uint32_t format, std::uint32_t channels, std:
     g.margin_frames = ring_frames / 16;
     g.reach_frames = ring_frames - ring_frames / 8;
     g.blocks = (ring_frames + abi::block_frames - 1) / abi::block_frames;
-    g.sum_blocks = core::sum_blocks(ring_frames, channels);
     g.cycle_ns = 10'000'000;
     g.ring_bytes = std::uint64_t{ring_frames} * channels * core::sample_bytes(format);
     g.arena_bytes = arena_bytes;

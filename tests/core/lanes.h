@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
 // lanes.h: lanes on a fake board, and what the device must play of them: written from the
-// definitions, a sample at a time, without anything of src/core/mix and post.
+// definitions, a sample at a time, without anything of src/kernels and post.
 
 #pragma once
 
 #include "core/channel_map.h"
-#include "tests/core/dice.h"
 #include "tests/core/fake_board.h"
-#include "tests/core/sums.h"
+#include "tests/kernels/dice.h"
+#include "tests/kernels/sums.h"
 
 #include <algorithm>
 #include <bit>
@@ -49,40 +49,6 @@ inline void install(const FakeBoard& board, std::uint32_t index, const Lane& lan
     slot.stream.phase.store(lane.phase);
     slot.stream.range.store(core::pack(lane.range));
     board.board().engine.active.fetch_or(std::uint64_t{1} << index);
-}
-
-// `count` bytes as a signed little endian number.
-inline std::int64_t number(const std::byte* at, std::size_t count)
-{
-    std::int64_t value = 0;
-    for (std::size_t i = 0; i < count; ++i)
-        value += std::to_integer<std::int64_t>(at[i]) << (8 * i);
-    const std::int64_t sign = std::int64_t{1} << (8 * count - 1);
-    return value >= sign ? value - 2 * sign : value;
-}
-
-// A sample of a lane, as a 32-bit number.
-inline std::int64_t sample32(const std::byte* at, std::uint32_t format)
-{
-    switch (format) {
-    case abi::format_u8:
-        return (std::to_integer<std::int64_t>(*at) - 128) << 24;
-    case abi::format_s16:
-        return number(at, 2) << 16;
-    case abi::format_s24:
-    case abi::format_s24_3:
-        return number(at, 3) << 8;
-    case abi::format_s32:
-        return number(at, 4);
-    default: {
-        float value;
-        std::memcpy(&value, at, sizeof value);
-        if (std::isnan(value))
-            return 0;
-        const double rounded = std::floor(std::clamp<double>(value, -2, 2) * 0x1p31 + 0.5);
-        return static_cast<std::int64_t>(std::clamp(rounded, -0x1p31, 0x1p31 - 1));
-    }
-    }
 }
 
 inline std::int64_t gain_at(const Lane& lane, std::uint64_t frame)

@@ -357,4 +357,4 @@ TEST_CASE("post threads: four posters, softened and dithered")
     play({4, 4000, abi::format_s16, 2, true, false, true});
 }
 TEST_CASE("post threads: five posters that do all of it") { play({5, 4001, abi::format_s32, 6, true, true}); }
-TEST_CASE("post threads: twenty-four posters, who keep sums") { play({24, 4001, abi::format_s16, 2, true, true}); }
+TEST_CASE("post threads: twenty-four posters") { play({24, 4001, abi::format_s16, 2, true, true}); }

@@ -2,7 +2,7 @@
 """Sample formats and WAV files.
 
 Noise in every format that a client may play, what ringmix makes of such samples (numbers in 32-bit
-scale, as src/core/mix.h says), and the WAV files that ringmixd --output writes.
+scale, as src/kernels/mix.h says), and the WAV files that ringmixd --output writes.
 """
 
 import struct

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What a device should have played: the exact sum, from the sources and the server's event log.
 
-The arithmetic is that of src/core/mix.h: samples in 32-bit scale, gains with 22 fractional bits; the sum bent
+The arithmetic is that of src/kernels/mix.h: samples in 32-bit scale, gains with 22 fractional bits; the sum bent
 and dithered if the server is asked for that; then one rounding (half up; for FLOAT to nearest even) to
 the device's format, saturated.
 """

@@ -2,13 +2,15 @@
 //
 // The kernels in plain C++: the functions of mix.h, lane by lane.
 
-#include "core/kernels_shape.h"
-#include "core/kernels_variants.h"
-#include "core/mix.h"
+#include "kernels/mix.h"
+#include "kernels/shape.h"
+#include "kernels/variants.h"
 
 #include <cstring>
 
-namespace ringmix::core {
+namespace ringmix::kernels {
+
+extern const Resampling plain_resampling;
 
 namespace {
 
@@ -37,18 +39,6 @@ void add_gain(std::int64_t* sums, const Source* lanes, std::size_t count, std::s
         accumulate_wide(sums, lanes[i].cells, samples, flat(format), GainLine{lanes[i].gain, lanes[i].gain});
 }
 
-// Sums may come from other processes: whatever they are, they wrap.
-template <class Word, class Number>
-void add_sums(Number* sums, const Source* lanes, std::size_t count, std::size_t samples) noexcept
-{
-    for (std::size_t i = 0; i < count; ++i)
-        for (std::size_t k = 0; k < samples; ++k) {
-            Word more;
-            std::memcpy(&more, lanes[i].cells + k * sizeof more, sizeof more);
-            sums[k] = static_cast<Number>(static_cast<Word>(sums[k]) + more);
-        }
-}
-
 template <std::uint32_t format>
 void finalize_as(std::byte* out, const std::int32_t* narrow, const std::int64_t* wide, std::size_t samples) noexcept
 {
@@ -59,19 +49,18 @@ void copy(std::byte* out, const std::byte* lane, std::size_t bytes) noexcept { s
 
 } // namespace
 
-constinit const Kernels kernels_plain = {
+constinit const Table plain = {
     "plain",
     {nullptr, add_narrow<1>, add_narrow<2>, add_narrow<3>, add_narrow<4>, nullptr, nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr, add_wide<5>, add_wide<6>},
     {nullptr, add_gain<1>, add_gain<2>, add_gain<3>, add_gain<4>, add_gain<5>, add_gain<6>},
-    add_sums<std::uint32_t, std::int32_t>,
-    add_sums<std::uint64_t, std::int64_t>,
     {nullptr, nullptr, finalize_as<2>, finalize_as<3>, finalize_as<4>, finalize_as<5>, finalize_as<6>},
     {},
     copy,
     fold_sums,
     soften_sums,
     dither_sums,
+    &plain_resampling,
 };
 
-} // namespace ringmix::core
+} // namespace ringmix::kernels

@@ -28,13 +28,13 @@
 
 #pragma once
 
-#include "core/gain.h"
+#include "kernels/gain_line.h"
 #include "ringmix/abi.h"
 
 #include <cstddef>
 #include <cstdint>
 
-namespace ringmix::core {
+namespace ringmix::kernels {
 
 // Where the samples of a lane go.
 struct LaneShape {
@@ -62,7 +62,7 @@ void accumulate_narrow(std::int32_t* narrow, const std::byte* lane, std::size_t 
                        const LaneShape& shape) noexcept;
 
 // wide[i * sums + d] += sample32(i, map[d]) * gain of frame i, where frame 0 is at gain.position of
-// the line (gain.h) and frames behind its length have gain.to.
+// the line (gain_line.h) and frames behind its length have gain.to.
 void accumulate_wide(std::int64_t* wide, const std::byte* lane, std::size_t frames, const LaneShape& shape,
                      const GainLine& gain) noexcept;
 
@@ -71,4 +71,4 @@ void accumulate_wide(std::int64_t* wide, const std::byte* lane, std::size_t fram
 void finalize(std::byte* out, std::uint32_t format, const std::int32_t* narrow, const std::int64_t* wide,
               std::size_t samples) noexcept;
 
-} // namespace ringmix::core
+} // namespace ringmix::kernels

@@ -2,12 +2,13 @@
 //
 // The kernels for AVX2 with FMA.
 
-#include "core/kernels_table.h"
-#include "core/kernels_x86.h"
+#include "kernels/table.h"
+#include "kernels/x86.h"
 
-namespace ringmix::core {
+namespace ringmix::kernels {
 
-extern const Kernels kernels_avx2;
+extern const Table avx2;
+extern const Resampling avx2_resampling;
 
 namespace {
 
@@ -153,6 +154,6 @@ struct Avx2 {
 
 } // namespace
 
-constinit const Kernels kernels_avx2 = make_kernels<Avx2>("avx2");
+constinit const Table avx2 = make_table<Avx2>("avx2", avx2_resampling);
 
-} // namespace ringmix::core
+} // namespace ringmix::kernels

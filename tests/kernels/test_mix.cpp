@@ -2,8 +2,8 @@
 //
 // The mixing arithmetic against a reference that is written from its definition, in 128 bits.
 #include "core/format.h"
-#include "core/mix.h"
-#include "tests/core/sums.h"
+#include "kernels/mix.h"
+#include "tests/kernels/sums.h"
 
 #include <doctest/doctest.h>
 
@@ -16,6 +16,7 @@
 
 using namespace ringmix;
 using namespace ringmix::core;
+using namespace ringmix::kernels;
 
 namespace {
 

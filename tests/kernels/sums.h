@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
 // sums.h: from the exact sum of all lanes to the sample that the device must play: written from the
-// definitions in core/mix.h, in 128 bits, without anything of src/core.
+// definitions in kernels/mix.h, in 128 bits, without anything of src/kernels.
 
 #pragma once
 
@@ -10,11 +10,47 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 namespace ringmix::test {
 
 __extension__ using Exact = __int128;
+
+// `count` bytes as a signed little endian number.
+inline std::int64_t number(const std::byte* at, std::size_t count)
+{
+    std::int64_t value = 0;
+    for (std::size_t i = 0; i < count; ++i)
+        value += std::to_integer<std::int64_t>(at[i]) << (8 * i);
+    const std::int64_t sign = std::int64_t{1} << (8 * count - 1);
+    return value >= sign ? value - 2 * sign : value;
+}
+
+// A sample of a lane, as a 32-bit number.
+inline std::int64_t sample32(const std::byte* at, std::uint32_t format)
+{
+    switch (format) {
+    case abi::format_u8:
+        return (std::to_integer<std::int64_t>(*at) - 128) << 24;
+    case abi::format_s16:
+        return number(at, 2) << 16;
+    case abi::format_s24:
+    case abi::format_s24_3:
+        return number(at, 3) << 8;
+    case abi::format_s32:
+        return number(at, 4);
+    default: {
+        float value;
+        std::memcpy(&value, at, sizeof value);
+        if (std::isnan(value))
+            return 0;
+        const double rounded = std::floor(std::clamp<double>(value, -2, 2) * 0x1p31 + 0.5);
+        return static_cast<std::int64_t>(std::clamp(rounded, -0x1p31, 0x1p31 - 1));
+    }
+    }
+}
 
 // Sums have a full scale of 2^53.
 constexpr Exact full_scale = Exact{1} << 53;

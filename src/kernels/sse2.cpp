@@ -2,12 +2,13 @@
 //
 // The kernels for SSE2, the baseline of x86-64.
 
-#include "core/kernels_table.h"
-#include "core/kernels_x86.h"
+#include "kernels/table.h"
+#include "kernels/x86.h"
 
-namespace ringmix::core {
+namespace ringmix::kernels {
 
-extern const Kernels kernels_sse2;
+extern const Table sse2;
+extern const Resampling sse2_resampling;
 
 namespace {
 
@@ -149,6 +150,6 @@ struct Sse2 {
 
 } // namespace
 
-constinit const Kernels kernels_sse2 = make_kernels<Sse2>("sse2");
+constinit const Table sse2 = make_table<Sse2>("sse2", sse2_resampling);
 
-} // namespace ringmix::core
+} // namespace ringmix::kernels

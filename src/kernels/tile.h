@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
-// kernels_tile.h: the kernels, written once over the vectors V of an instruction set. Included only by
+// tile.h: the kernels, written once over the vectors V of an instruction set. Included only by
 // the files of the instruction sets, each of which gets a copy of its own (everything here is in
 // an anonymous namespace).
 //
@@ -17,9 +17,9 @@
 
 #pragma once
 
-#include "core/kernels.h"
+#include "kernels/kernels.h"
 
-namespace ringmix::core {
+namespace ringmix::kernels {
 namespace {
 
 template <class V> using Int = typename V::Int;
@@ -219,33 +219,6 @@ template <class V, class Load, int steps> struct GainSums {
     Result result(int step) const noexcept { return {{V::in_order(sum[2 * step]), V::in_order(sum[2 * step + 1])}}; }
 };
 
-// Wide sums of other lanes. Only for ToWideSums.
-template <class V, int steps> struct SumsOfWide {
-    static constexpr std::size_t bytes = 8;
-    using Guard = typename V::NoGuard;
-    typename V::Products sum[2 * steps];
-
-    void clear() noexcept
-    {
-        for (auto& s : sum)
-            s = {V::zero(), V::zero()};
-    }
-    void add(const std::byte* at, const Source&) noexcept
-    {
-        constexpr std::size_t vector = V::width * 4;
-#pragma GCC unroll 16
-        for (int i = 0; i < 2 * steps; ++i, at += 2 * vector) {
-            sum[i].a = V::add64(sum[i].a, V::load(at));
-            sum[i].b = V::add64(sum[i].b, V::load(at + vector));
-        }
-    }
-    bool sound() const noexcept { return true; }
-    struct Result {
-        typename V::Products half[2];
-    };
-    Result result(int step) const noexcept { return {{sum[2 * step], sum[2 * step + 1]}}; }
-};
-
 // --- Samples of the lane formats, V::width at a time -------------------------------------------
 
 template <class V> struct LoadU8 {
@@ -278,13 +251,6 @@ template <class V> struct LoadS24In3 {
     static Int<V> narrow(const std::byte* at) noexcept { return V::template sra<8>(wide(at)); }
 };
 
-// Sums of other lanes (mix.h).
-template <class V> struct LoadNarrowSums {
-    static constexpr std::size_t bytes = 4;
-    using Guard = typename V::NoGuard;
-    static Int<V> narrow(const std::byte* at) noexcept { return V::load(at); }
-};
-
 template <class V> struct LoadS32 {
     static constexpr std::size_t bytes = 4;
     using Guard = typename V::NoGuard;
@@ -298,4 +264,4 @@ template <class V> struct LoadFloat {
 };
 
 } // namespace
-} // namespace ringmix::core
+} // namespace ringmix::kernels

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
 // Every variant of the kernels that this processor can run, against sums in 128 bits.
-#include "core/kernels.h"
-#include "core/mix.h"
-#include "tests/core/lanes.h"
+#include "core/format.h"
+#include "kernels/kernels.h"
+#include "kernels/mix.h"
+#include "tests/kernels/dice.h"
+#include "tests/kernels/guarded.h"
+#include "tests/kernels/sums.h"
 
 #include <doctest/doctest.h>
 
@@ -20,6 +23,7 @@
 
 using namespace ringmix;
 using namespace ringmix::core;
+using namespace ringmix::kernels;
 using ringmix::test::Dice;
 
 namespace {
@@ -33,7 +37,7 @@ constexpr std::uint32_t device_formats[] = {abi::format_s16, abi::format_s24, ab
 
 template <class Check> void each_variant(Check check)
 {
-    for (const Kernels* const* variant = usable_kernels(); *variant != nullptr; ++variant) {
+    for (const Table* const* variant = usable(); *variant != nullptr; ++variant) {
         CAPTURE((*variant)->name);
         check(**variant);
     }
@@ -162,7 +166,7 @@ bool adds_rightly(Dice& dice, Add* add, const Lanes& lanes, std::size_t samples,
     return right;
 }
 
-void check_lanes(Dice& dice, const Kernels& k, std::uint32_t format, const Lanes& lanes, std::size_t samples)
+void check_lanes(Dice& dice, const Table& k, std::uint32_t format, const Lanes& lanes, std::size_t samples)
 {
     if (k.add_narrow[format] != nullptr)
         REQUIRE(adds_rightly<std::int32_t>(dice, k.add_narrow[format], lanes, samples, 30, false));
@@ -183,29 +187,29 @@ void check_lanes(Dice& dice, const Kernels& k, std::uint32_t format, const Lanes
 
 TEST_CASE("kernels: there is plain C++, and what is used can be used")
 {
-    const Kernels* const* variant = usable_kernels();
+    const Table* const* variant = usable();
     bool found = false;
     std::string_view last;
     for (; *variant != nullptr; ++variant) {
-        found |= *variant == &kernels();
+        found |= *variant == &chosen();
         last = (*variant)->name;
     }
     CHECK(last == "plain");
     CHECK(found);
     const char* wanted = std::getenv("RINGMIX_SIMD");
     if (wanted == nullptr) {
-        CHECK(&kernels() == usable_kernels()[0]);
+        CHECK(&chosen() == usable()[0]);
         return;
     }
-    for (variant = usable_kernels(); *variant != nullptr; ++variant)
+    for (variant = usable(); *variant != nullptr; ++variant)
         if (std::string_view{(*variant)->name} == wanted)
-            CHECK(&kernels() == *variant);
+            CHECK(&chosen() == *variant);
 }
 
 TEST_CASE("kernels: any number of lanes of any length at any address add up to the reference")
 {
     Dice dice(31);
-    each_variant([&](const Kernels& k) {
+    each_variant([&](const Table& k) {
         for (const std::uint32_t format : formats)
             for (int round = 0; round < 60; ++round) {
                 const std::size_t count = dice.once_in(4) ? 64 : dice.below(6);
@@ -221,7 +225,7 @@ TEST_CASE("kernels: any number of lanes of any length at any address add up to t
 TEST_CASE("kernels: every length up to a few tiles")
 {
     Dice dice(32);
-    each_variant([&](const Kernels& k) {
+    each_variant([&](const Table& k) {
         for (const std::uint32_t format : formats)
             for (std::size_t samples = 0; samples < 300; samples += samples < 140 ? 1 : 7) {
                 INFO("format ", format, " samples ", samples);
@@ -234,7 +238,7 @@ TEST_CASE("kernels: every length up to a few tiles")
 TEST_CASE("kernels: 64 lanes of the extremes, all alike, do not overflow")
 {
     Dice dice(33);
-    each_variant([&](const Kernels& k) {
+    each_variant([&](const Table& k) {
         for (const std::uint32_t format : formats)
             for (const int edge : {0x00, 0x7f, 0x80, 0xff}) {
                 INFO("format ", format, " edge ", edge);
@@ -280,7 +284,7 @@ TEST_CASE("kernels: sums are rounded and saturated alike by all")
         const std::int64_t near = static_cast<std::int64_t>(dice.below(5)) - 2;
         return (dice.once_in(3) ? full - (near << dice.below(30)) : odd << dice.below(29)) + near;
     };
-    each_variant([&](const Kernels& k) {
+    each_variant([&](const Table& k) {
         for (const std::uint32_t device : device_formats)
             for (int round = 0; round < 300; ++round) {
                 const std::size_t samples = dice.below(round < 150 ? 150 : 20);
@@ -311,7 +315,7 @@ TEST_CASE("kernels: sums are rounded and saturated alike by all")
 TEST_CASE("kernels: a copy is a copy")
 {
     Dice dice(35);
-    each_variant([&](const Kernels& k) {
+    each_variant([&](const Table& k) {
         for (std::size_t bytes = 0; bytes < 1200; bytes += bytes < 300 ? 1 : 37) {
             const Lanes lanes(dice, abi::format_u8, 1, bytes, Content::any);
             const std::byte* cells = lanes.data()[0].cells;
@@ -331,7 +335,7 @@ TEST_CASE("kernels: the program's rounding mode and traps change nothing, and st
 {
     Dice dice(36);
     for (const int mode : {FE_TONEAREST, FE_UPWARD, FE_DOWNWARD, FE_TOWARDZERO})
-        each_variant([&](const Kernels& k) {
+        each_variant([&](const Table& k) {
             for (int round = 0; round < 20; ++round) {
                 const std::size_t samples = dice.below(200);
                 const Lanes lanes(dice, abi::format_float, 1 + dice.below(5), samples, contents[dice.below(5)]);

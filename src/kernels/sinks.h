@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
-// kernels_sinks.h: where the sums of a tile (kernels_tile.h) go: to the device, rounded once and
-// saturated, or onto sums in memory. Included like kernels_tile.h.
+// sinks.h: where the sums of a tile (tile.h) go: to the device, rounded once and
+// saturated, or onto sums in memory. Included like tile.h.
 
 #pragma once
 
-#include "core/kernels_tile.h"
+#include "kernels/tile.h"
 
-namespace ringmix::core {
+namespace ringmix::kernels {
 namespace {
 
 // The highest number, or the lowest where `sign` is negative.
@@ -193,4 +193,4 @@ template <class V> struct ToWideSums : Memory<std::uint64_t> {
 };
 
 } // namespace
-} // namespace ringmix::core
+} // namespace ringmix::kernels

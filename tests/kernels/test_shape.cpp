@@ -2,10 +2,10 @@
 //
 // Soft clipping, dither and FLOAT devices in every variant of the kernels, against sums in 128 bits;
 // and whether the dither is the noise that it should be.
-#include "core/kernels.h"
-#include "core/mix.h"
-#include "tests/core/dice.h"
-#include "tests/core/sums.h"
+#include "kernels/kernels.h"
+#include "kernels/mix.h"
+#include "tests/kernels/dice.h"
+#include "tests/kernels/sums.h"
 
 #include <doctest/doctest.h>
 
@@ -19,7 +19,7 @@
 #endif
 
 using namespace ringmix;
-using namespace ringmix::core;
+using namespace ringmix::kernels;
 using test::Dice;
 using test::Exact;
 
@@ -30,7 +30,7 @@ constexpr auto full = static_cast<std::int64_t>(test::full_scale);
 
 template <class Check> void each_variant(Check check)
 {
-    for (const Kernels* const* variant = usable_kernels(); *variant != nullptr; ++variant) {
+    for (const Table* const* variant = usable(); *variant != nullptr; ++variant) {
         CAPTURE((*variant)->name);
         check(**variant);
     }
@@ -75,7 +75,7 @@ template <class Check> void each_length(Dice& dice, Check check)
         check(dice.below(700));
 }
 
-std::int64_t softened(const Kernels& k, std::int64_t sum)
+std::int64_t softened(const Table& k, std::int64_t sum)
 {
     k.soften(&sum, 1);
     return sum;
@@ -86,7 +86,7 @@ std::int64_t softened(const Kernels& k, std::int64_t sum)
 TEST_CASE("shape: narrow sums are folded into wide ones")
 {
     Dice dice(41);
-    each_variant([&](const Kernels& k) {
+    each_variant([&](const Table& k) {
         each_length(dice, [&](std::size_t samples) {
             std::vector<std::int32_t> narrow(samples);
             for (std::int32_t& sum : narrow)
@@ -103,7 +103,7 @@ TEST_CASE("shape: narrow sums are folded into wide ones")
 TEST_CASE("shape: the soft clip is what its definition says, at any length and address")
 {
     Dice dice(42);
-    each_variant([&](const Kernels& k) {
+    each_variant([&](const Table& k) {
         each_length(dice, [&](std::size_t samples) {
             CAPTURE(samples);
             REQUIRE(changes_rightly(
@@ -116,7 +116,7 @@ TEST_CASE("shape: the soft clip is what its definition says, at any length and a
 TEST_CASE("shape: the soft clip's curve")
 {
     Dice dice(43);
-    each_variant([&](const Kernels& k) {
+    each_variant([&](const Table& k) {
         for (const std::int64_t sum : {std::int64_t{0}, std::int64_t{1}, full / 4, full / 2 - 1, full / 2})
             for (const std::int64_t sign : {1, -1})
                 CHECK(softened(k, sign * sum) == sign * sum);
@@ -142,7 +142,7 @@ TEST_CASE("shape: the soft clip's curve")
 TEST_CASE("shape: dither is what its definition says, at any length and address")
 {
     Dice dice(44);
-    each_variant([&](const Kernels& k) {
+    each_variant([&](const Table& k) {
         for (const std::uint32_t device : integer_formats)
             each_length(dice, [&](std::size_t samples) {
                 const std::uint64_t first = dice.once_in(8) ? ~std::uint64_t{0} - dice.below(100) : dice.skewed();
@@ -177,8 +177,8 @@ std::vector<double> errors(std::uint32_t format, int part, std::size_t samples, 
     std::vector<std::int64_t> wide(samples, sum);
     const std::vector<std::int32_t> narrow(samples);
     std::vector<std::byte> out(samples * 4);
-    kernels().dither(wide.data(), samples, first, last_bit(format));
-    kernels().finalize[format](out.data(), narrow.data(), wide.data(), samples);
+    chosen().dither(wide.data(), samples, first, last_bit(format));
+    chosen().finalize[format](out.data(), narrow.data(), wide.data(), samples);
     const std::size_t bytes = format == abi::format_s16 ? 2 : format == abi::format_s24_3 ? 3 : 4;
     std::vector<double> errors(samples);
     for (std::size_t i = 0; i < samples; ++i) { // the samples are small: one byte tells them
@@ -222,7 +222,7 @@ TEST_CASE("shape: dither makes the mean right and the error independent of the s
     std::int64_t sum = 20 * (std::int64_t{1} << 38) + (std::int64_t{1} << 36);
     const std::int32_t none = 0;
     std::byte out[2];
-    kernels().finalize[abi::format_s16](out, &none, &sum, 1);
+    chosen().finalize[abi::format_s16](out, &none, &sum, 1);
     CHECK(out[0] == std::byte{20});
 }
 
@@ -230,7 +230,7 @@ TEST_CASE("shape: dither has a triangular distribution, and no memory")
 {
     const auto unit = static_cast<std::int64_t>(test::unit_of(abi::format_s16));
     std::vector<std::int64_t> sums(many, 1);
-    kernels().dither(sums.data(), many, 0, last_bit(abi::format_s16));
+    chosen().dither(sums.data(), many, 0, last_bit(abi::format_s16));
     std::vector<double> noise(many);
     std::array<int, 20> histogram{}; // of -1 ... 1
     for (std::size_t i = 0; i < many; ++i) {
@@ -266,7 +266,7 @@ TEST_CASE("shape: FLOAT alone on a FLOAT device is exact from -48 dB to full sca
 {
     Dice dice(46);
     constexpr std::uint32_t edges[] = {0x3f800000, 0x3f7fffff, 0x3b800000, 0x3b800001};
-    each_variant([&](const Kernels& k) {
+    each_variant([&](const Table& k) {
         constexpr std::size_t samples = 50000;
         std::vector<std::uint32_t> lane(samples), out(samples);
         for (std::uint32_t& sample : lane) {
@@ -288,7 +288,7 @@ TEST_CASE("shape: FLOAT samples do not depend on the program's rounding mode and
 {
     Dice dice(45);
     for (const int mode : {FE_TONEAREST, FE_UPWARD, FE_DOWNWARD, FE_TOWARDZERO})
-        each_variant([&](const Kernels& k) {
+        each_variant([&](const Table& k) {
             for (int round = 0; round < 100; ++round) {
                 const std::size_t samples = dice.below(150);
                 std::vector<std::int32_t> narrow(samples);

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
-// kernels_shape.h: what may be done to the sums before they go to the device, and devices that take
+// shape.h: what may be done to the sums before they go to the device, and devices that take
 // FLOAT. Plain loops in integers (and floats only where nothing is ever rounded), which the compiler makes
-// vectors of: every file of an instruction set gets a copy of its own, like that of kernels_tile.h.
+// vectors of: every file of an instruction set gets a copy of its own, like that of tile.h.
 
 #pragma once
 
-#include "core/kernels.h"
+#include "kernels/kernels.h"
 
-namespace ringmix::core {
+namespace ringmix::kernels {
 namespace {
 
 inline constexpr std::uint64_t full_scale = std::uint64_t{1} << 53; // of wide sums
@@ -114,4 +114,4 @@ inline void finalize_float(std::byte* out, const std::int32_t* narrow, const std
 }
 
 } // namespace
-} // namespace ringmix::core
+} // namespace ringmix::kernels

@@ -2,13 +2,14 @@
 //
 // The kernels for NEON (Advanced SIMD) of 64-bit ARM, where every processor has it.
 
-#include "core/kernels_table.h"
+#include "kernels/table.h"
 
 #include <arm_neon.h>
 
-namespace ringmix::core {
+namespace ringmix::kernels {
 
-extern const Kernels kernels_neon;
+extern const Table neon;
+extern const Resampling neon_resampling;
 
 namespace {
 
@@ -136,6 +137,6 @@ struct Neon {
 
 } // namespace
 
-constinit const Kernels kernels_neon = make_kernels<Neon>("neon");
+constinit const Table neon = make_table<Neon>("neon", neon_resampling);
 
-} // namespace ringmix::core
+} // namespace ringmix::kernels

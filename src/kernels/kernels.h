@@ -12,15 +12,17 @@
 // write-combined memory. Pointers may have any alignment; nothing is read beyond a lane's samples.
 //
 // The files of the instruction sets are compiled with flags of their own. They include this header
-// and no other of ours, and nothing that has inline functions: the linker keeps one copy of such a
+// and resample.h and no other of ours, and nothing that has inline functions: the linker keeps one copy of such a
 // function for the whole program, and that copy must not be the one made of AVX instructions.
 
 #pragma once
 
+#include "kernels/resample.h"
+
 #include <cstddef>
 #include <cstdint>
 
-namespace ringmix::core {
+namespace ringmix::kernels {
 
 // The samples of one lane.
 struct Source {
@@ -30,11 +32,11 @@ struct Source {
 
 inline constexpr std::size_t format_count = 7; // tables are indexed by abi::format_*; 0 is none
 
-struct Kernels {
+struct Table {
     // sums[i] += the sum of the lanes' samples i.
     using AddNarrow = void(std::int32_t* sums, const Source* lanes, std::size_t count, std::size_t samples) noexcept;
     using AddWide = void(std::int64_t* sums, const Source* lanes, std::size_t count, std::size_t samples) noexcept;
-    // As core::finalize of mix.h, for narrow sums of at most 64 lanes; `wide` may be null.
+    // As finalize of mix.h, for narrow sums of at most 64 lanes; `wide` may be null.
     using Finalize = void(std::byte* out, const std::int32_t* narrow, const std::int64_t* wide,
                           std::size_t samples) noexcept;
     // wide[i] += narrow[i], in wide scale.
@@ -53,22 +55,21 @@ struct Kernels {
     AddNarrow* add_narrow[format_count];  // unity gain: U8, S16, S24, S24_3, otherwise null
     AddWide* add_wide[format_count];      // unity gain: S32, FLOAT, otherwise null
     AddWide* add_gain[format_count];      // all formats, each lane times its gain
-    AddNarrow* add_narrow_sums;           // lanes of narrow sums: int32
-    AddWide* add_wide_sums;               // lanes of wide sums: int64
     Finalize* finalize[format_count];     // S16, S24, S24_3, S32, FLOAT, otherwise null
     Mix* mix[format_count][format_count]; // [lane][device]; null: go through the sums
     Copy* copy;
     Fold* fold;
     Soften* soften;
     Dither* dither;
+    const Resampling* resampling;
 };
 
 // The variants that this processor can run, best first, ended by null. The last one is plain C++.
-const Kernels* const* usable_kernels() noexcept;
+const Table* const* usable() noexcept;
 
 // The variant to use: the best one, or the one that the environment variable RINGMIX_SIMD names
-// (plain, sse2, avx2, avx512, neon) if this processor has it. Chosen when the program or library is
+// (plain, sse2, avx2, neon) if this processor has it. Chosen when the program or library is
 // loaded; before that it is plain C++. Wait-free.
-const Kernels& kernels() noexcept;
+const Table& chosen() noexcept;
 
-} // namespace ringmix::core
+} // namespace ringmix::kernels

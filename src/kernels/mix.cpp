@@ -2,13 +2,13 @@
 //
 // The plain C++ arithmetic. Its loops are written so that compilers turn the common cases (flat
 // arrays of samples) into vector code of the baseline instruction set.
-#include "core/mix.h"
+#include "kernels/mix.h"
 
 #include <algorithm>
 #include <bit>
 #include <cstring>
 
-namespace ringmix::core {
+namespace ringmix::kernels {
 
 namespace {
 
@@ -54,14 +54,14 @@ struct S16 {
     static constexpr bool scale32 = false;
     static std::int32_t load(const std::byte* at) noexcept
     {
-        return static_cast<std::int16_t>(core::load<std::uint16_t>(at)) << 8;
+        return static_cast<std::int16_t>(kernels::load<std::uint16_t>(at)) << 8;
     }
 };
 
 struct S24 {
     static constexpr std::size_t bytes = 4;
     static constexpr bool scale32 = false;
-    static std::int32_t load(const std::byte* at) noexcept { return sign24(core::load<std::uint32_t>(at)); }
+    static std::int32_t load(const std::byte* at) noexcept { return sign24(kernels::load<std::uint32_t>(at)); }
 };
 
 struct S24In3 {
@@ -75,9 +75,9 @@ struct S24In3 {
     // Four samples are three words.
     static void load4(const std::byte* at, std::int32_t (&samples)[4]) noexcept
     {
-        const auto a = core::load<std::uint32_t>(at);
-        const auto b = core::load<std::uint32_t>(at + 4);
-        const auto c = core::load<std::uint32_t>(at + 8);
+        const auto a = kernels::load<std::uint32_t>(at);
+        const auto b = kernels::load<std::uint32_t>(at + 4);
+        const auto c = kernels::load<std::uint32_t>(at + 8);
         samples[0] = sign24(a);
         samples[1] = sign24(a >> 24 | b << 8);
         samples[2] = sign24(b >> 16 | c << 16);
@@ -90,7 +90,7 @@ struct S32 {
     static constexpr bool scale32 = true;
     static std::int32_t load(const std::byte* at) noexcept
     {
-        return static_cast<std::int32_t>(core::load<std::uint32_t>(at));
+        return static_cast<std::int32_t>(kernels::load<std::uint32_t>(at));
     }
 };
 
@@ -100,7 +100,7 @@ struct Float {
     static std::int32_t load(const std::byte* at) noexcept
     {
         // Masks instead of branches, or compilers give up on vectors.
-        const auto bits = static_cast<std::int32_t>(core::load<std::uint32_t>(at));
+        const auto bits = static_cast<std::int32_t>(kernels::load<std::uint32_t>(at));
         const std::int32_t size = bits & 0x7fffffff;
         const std::int32_t inside = (size - 0x3f800000) >> 31;    // below 1.0
         const std::int32_t number = ~((0x7f800000 - size) >> 31); // not NaN
@@ -239,7 +239,7 @@ struct ToS16 {
     }
     static void store(std::byte* out, std::int32_t sample) noexcept
     {
-        core::store(out, static_cast<std::uint16_t>(sample));
+        kernels::store(out, static_cast<std::uint16_t>(sample));
     }
 };
 
@@ -250,7 +250,7 @@ struct ToS24 {
     static std::int32_t narrow(std::int32_t sum) noexcept { return std::clamp(sum, -0x800000, 0x7fffff); }
     static void store(std::byte* out, std::int32_t sample) noexcept
     {
-        core::store(out, static_cast<std::uint32_t>(sample));
+        kernels::store(out, static_cast<std::uint32_t>(sample));
     }
 };
 
@@ -258,7 +258,7 @@ struct ToS24In3 : ToS24 {
     static constexpr std::size_t bytes = 3;
     static void store(std::byte* out, std::int32_t sample) noexcept
     {
-        core::store(out, static_cast<std::uint16_t>(sample));
+        kernels::store(out, static_cast<std::uint16_t>(sample));
         out[2] = static_cast<std::byte>(static_cast<std::uint32_t>(sample) >> 16);
     }
     static void store4(std::byte* out, const std::int32_t (&samples)[4]) noexcept
@@ -266,9 +266,9 @@ struct ToS24In3 : ToS24 {
         std::uint32_t bits[4];
         for (std::size_t k = 0; k < 4; ++k)
             bits[k] = static_cast<std::uint32_t>(samples[k]) & 0xffffff;
-        core::store(out, bits[0] | bits[1] << 24);
-        core::store(out + 4, bits[1] >> 8 | bits[2] << 16);
-        core::store(out + 8, bits[2] >> 16 | bits[3] << 8);
+        kernels::store(out, bits[0] | bits[1] << 24);
+        kernels::store(out + 4, bits[1] >> 8 | bits[2] << 16);
+        kernels::store(out + 8, bits[2] >> 16 | bits[3] << 8);
     }
 };
 
@@ -397,4 +397,4 @@ void finalize(std::byte* out, std::uint32_t format, const std::int32_t* narrow, 
     }
 }
 
-} // namespace ringmix::core
+} // namespace ringmix::kernels

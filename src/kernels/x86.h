@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
-// kernels_x86.h: what the x86 variants share. Included like kernels_tile.h.
+// x86.h: what the x86 variants share. Included like tile.h.
 
 #pragma once
 
 #include <cstdint>
 #include <immintrin.h>
 
-namespace ringmix::core {
+namespace ringmix::kernels {
 namespace {
 
 struct NoGuardX86 {};
@@ -37,4 +37,4 @@ private:
 };
 
 } // namespace
-} // namespace ringmix::core
+} // namespace ringmix::kernels

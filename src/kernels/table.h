@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
-// kernels_table.h: the loops over tiles, and the table of all kernels made of the vectors V of an
-// instruction set. Included like kernels_tile.h.
+// table.h: the loops over tiles, and the table of all kernels made of the vectors V of an
+// instruction set. Included like tile.h.
 
 #pragma once
 
-#include "core/kernels_shape.h"
-#include "core/kernels_sinks.h"
+#include "kernels/shape.h"
+#include "kernels/sinks.h"
 
-namespace ringmix::core {
+namespace ringmix::kernels {
 namespace {
 
 // Lanes of one kind: their sums, over how many steps at once (what the registers hold; fewer near the
@@ -47,14 +47,6 @@ template <class V> struct LoneFloatLanes : FloatLanes<V> {
 template <class V, class Load> struct GainLanes {
     template <int n> using Sums = GainSums<V, Load, n>;
     using Exact = GainLanes;
-    static constexpr bool checked = false;
-    static constexpr int steps = V::scale;
-    static constexpr int some_steps = 1;
-};
-
-template <class V> struct WideSumsLanes {
-    template <int n> using Sums = SumsOfWide<V, n>;
-    using Exact = WideSumsLanes;
     static constexpr bool checked = false;
     static constexpr int steps = V::scale;
     static constexpr int some_steps = 1;
@@ -214,9 +206,9 @@ void mix(std::byte* out, const Source* lanes, std::size_t count, std::size_t sam
 
 // The direct kernels of one lane format. Devices of 24 bits in 3 bytes are too rare for more code.
 template <class V, class Lanes, class Lone = Lanes> struct Row {
-    static constexpr Kernels::Mix* s16 = mix<V, Lanes, Lone, ToS16<V>>;
-    static constexpr Kernels::Mix* s24 = mix<V, Lanes, Lone, ToWords<V, S24Format<V>>>;
-    static constexpr Kernels::Mix* s32 = mix<V, Lanes, Lone, ToWords<V, S32Format<V>>>;
+    static constexpr Table::Mix* s16 = mix<V, Lanes, Lone, ToS16<V>>;
+    static constexpr Table::Mix* s24 = mix<V, Lanes, Lone, ToWords<V, S24Format<V>>>;
+    static constexpr Table::Mix* s32 = mix<V, Lanes, Lone, ToWords<V, S32Format<V>>>;
 };
 
 #define RINGMIX_MIX_ROW(...)                                                                                           \
@@ -225,7 +217,7 @@ template <class V, class Lanes, class Lone = Lanes> struct Row {
             nullptr                                                                                                    \
     }
 
-template <class V> constexpr Kernels make_kernels(const char* name) noexcept
+template <class V> constexpr Table make_table(const char* name, const Resampling& resampling) noexcept
 {
     using U8 = NarrowLanes<V, LoadU8<V>>;
     using S16 = S16Lanes<V>;
@@ -241,8 +233,6 @@ template <class V> constexpr Kernels make_kernels(const char* name) noexcept
         {nullptr, add_wide<V, GainLanes<V, LoadU8<V>>>, add_wide<V, GainLanes<V, LoadS16<V>>>,
          add_wide<V, GainLanes<V, LoadS24<V>>>, add_wide<V, GainLanes<V, LoadS24In3<V>>>,
          add_wide<V, GainLanes<V, LoadS32<V>>>, add_wide<V, GainLanes<V, LoadFloat<V>>>},
-        add_narrow<V, NarrowLanes<V, LoadNarrowSums<V>>>,
-        add_wide<V, WideSumsLanes<V>>,
         {nullptr, nullptr, finalize<V, ToS16<V>>, finalize<V, ToWords<V, S24Format<V>>>,
          finalize<V, ToWords<V, S24In3Format<V>>>, finalize<V, ToWords<V, S32Format<V>>>, finalize_float},
         {{},
@@ -256,10 +246,11 @@ template <class V> constexpr Kernels make_kernels(const char* name) noexcept
         fold_sums,
         soften_sums,
         dither_sums,
+        &resampling,
     };
 }
 
 #undef RINGMIX_MIX_ROW
 
 } // namespace
-} // namespace ringmix::core
+} // namespace ringmix::kernels

@@ -3,7 +3,7 @@
 // Each function of RateMap against its definition, by trying every frame, with products of 128 bits.
 #include "core/rate_map.h"
 
-#include "tests/core/dice.h"
+#include "tests/kernels/dice.h"
 
 #include <doctest/doctest.h>
 

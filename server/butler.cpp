@@ -25,29 +25,22 @@ ClientName ClientNames::get(std::uint32_t slot) const
     return slot < names_.size() ? names_[slot] : ClientName{};
 }
 
-Retired::Retired() : event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))
+Doorbell::Doorbell() : bell_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))
 {
-    if (!event_)
+    if (!bell_)
         throw std::system_error(errno, std::generic_category(), "eventfd");
 }
 
-void Retired::put(std::uint32_t slot)
-{
-    const std::lock_guard guard(mutex_);
-    slots_.push_back(slot);
-    eventfd_write(event_.get(), 1);
-}
+void Doorbell::ring() noexcept { eventfd_write(bell_.get(), 1); }
 
-std::vector<std::uint32_t> Retired::take()
+void Doorbell::answer() noexcept
 {
-    const std::lock_guard guard(mutex_);
     eventfd_t count;
-    eventfd_read(event_.get(), &count);
-    return std::exchange(slots_, {});
+    eventfd_read(bell_.get(), &count);
 }
 
-Butler::Butler(Device& device, ClientNames& names, Retired& retired, const std::string& output)
-    : device_(device), names_(names), retired_(retired), events_(output)
+Butler::Butler(Device& device, ClientNames& names, Doorbell& control, const std::string& output)
+    : device_(device), names_(names), control_(control), events_(output)
 {
     sem_init(&semaphore_, 0, 0);
 }
@@ -58,9 +51,8 @@ Butler::~Butler()
     sem_destroy(&semaphore_);
 }
 
-void Butler::start(Engine& engine)
+void Butler::start()
 {
-    engine_ = &engine;
     thread_ = std::thread([this] { run(); });
 }
 
@@ -92,6 +84,8 @@ void Butler::serve() noexcept
         const std::uint32_t work = engine_->take_work();
         if ((work & work_reset) != 0 && !stop_.load())
             reset_device();
+        if ((work & work_control) != 0)
+            control_.ring();
         try {
             read_trace();
         } catch (const std::exception& error) {
@@ -138,9 +132,6 @@ void Butler::handle(const TraceRecord& record)
         events_.gain(record.slot, who,
                      {record.first, record.last, static_cast<std::uint32_t>(record.extra >> 32),
                       static_cast<std::uint32_t>(record.extra)});
-        break;
-    case trace_slot_retired:
-        retired_.put(record.slot);
         break;
     case trace_device_stopped:
         log(LogLevel::warning, "{} has stopped at frame {}; restarting it", device_.name(), record.first);

@@ -72,8 +72,10 @@ void Engine::leave_work(std::uint32_t bits) noexcept
 void Engine::cycle() noexcept
 {
     const DevicePosition position = device_.update();
-    if (position.state == DevicePosition::gone && !gone_.exchange(true))
+    if (position.state == DevicePosition::gone && !gone_.exchange(true)) {
         trace_.write({trace_device_gone, 0, position.frame, 0, 0});
+        leave_work(work_trace | work_control);
+    }
     if (position.state == DevicePosition::stopped && !resetting_.exchange(true)) {
         xruns_.fetch_add(1, relaxed);
         trace_.write({trace_device_stopped, 0, position.frame, 0, 0});
@@ -232,8 +234,7 @@ void Engine::begin_retiring(std::uint32_t slot) noexcept
     // A stream that has begun and has no sound yet is not to be taken for one of the slot's next client.
     watches_[slot].serial = static_cast<std::uint32_t>(view_.board->slots[slot].stream.stream.load(relaxed) >> 32);
     if ((view_.board->engine.active.load(acquire) & bit(slot)) == 0) {
-        trace_.write({trace_slot_retired, slot, 0, 0, 0});
-        leave_work(work_trace);
+        report_retired(slot);
         return;
     }
     abi::Slot& shared = view_.board->slots[slot];
@@ -254,8 +255,13 @@ void Engine::finish_retiring(std::uint32_t slot) noexcept
     shared.tail.range.store(0, release);
     view_.board->engine.active.fetch_and(~bit(slot), release);
     retiring_ &= ~bit(slot);
-    trace_.write({trace_slot_retired, slot, 0, 0, 0});
-    leave_work(work_trace);
+    report_retired(slot);
+}
+
+void Engine::report_retired(std::uint32_t slot) noexcept
+{
+    retired_.fetch_or(bit(slot));
+    leave_work(work_control);
 }
 
 } // namespace ringmix::server

@@ -29,6 +29,7 @@ enum PostWork : std::uint32_t {
     work_trace = 1,  // there are trace records
     work_output = 2, // frames were played: --output has something to write
     work_reset = 4,  // the device has stopped: reset it
+    work_control = 8 // wake the control thread: slots have been retired, or the device is gone
 };
 
 class Engine {
@@ -43,10 +44,13 @@ public:
     // Control thread. start() runs the first cycle itself, so that time is published when it returns.
     void start();
     void stop() noexcept;
+    // One cycle. Only the engine's thread calls it, or a simulator that has not called start().
+    void cycle() noexcept;
 
-    // Control thread: the client of `slot` is dead; fade out and end what it has queued. Finished
-    // when trace_slot_retired arrives at the butler.
+    // Control thread: the client of `slot` is dead; fade out and end what it has queued. When that has been
+    // played its bit is in take_retired(), once, and the butler wakes the control thread.
     void retire(std::uint32_t slot) noexcept { retire_requests_.fetch_or(std::uint64_t{1} << slot); }
+    std::uint64_t take_retired() noexcept { return retired_.exchange(0); }
     // Control thread: ramps the gain of `slot` to `gain` (fixed point) within the next cycle, or the one after
     // the ramp before it.
     void set_gain(std::uint32_t slot, std::uint32_t gain) noexcept
@@ -85,7 +89,6 @@ private:
     };
 
     void run() noexcept;
-    void cycle() noexcept;
     void publish(const DevicePosition& position) noexcept;
     void scrub(std::uint64_t frame) noexcept;
     void mix_within_reach(std::uint64_t reach) noexcept;
@@ -96,6 +99,7 @@ private:
     void change_gains() noexcept;
     void begin_retiring(std::uint32_t slot) noexcept;
     void finish_retiring(std::uint32_t slot) noexcept;
+    void report_retired(std::uint32_t slot) noexcept;
     void leave_work(std::uint32_t bits) noexcept;
     std::uint64_t now() const noexcept;
 
@@ -115,6 +119,7 @@ private:
     std::thread thread_;
     std::atomic<bool> stop_{false};
     std::atomic<std::uint64_t> retire_requests_{0};
+    std::atomic<std::uint64_t> retired_{0};
     std::atomic<std::uint64_t> gain_requests_{0};
     std::array<std::atomic<std::uint32_t>, abi::max_slots> gain_targets_{};
     std::atomic<std::uint32_t> post_work_{0};

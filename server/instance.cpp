@@ -55,16 +55,22 @@ abi::Geometry geometry_of(const DeviceShape& shape, const Options& options) noex
 }
 } // namespace
 
-Instance::Instance(const Options& options, Say say, ClientNames& names, Retired& retired)
-    : device_(open_device(options.wishes, say)), arena_(options.arena_bytes)
+Instance::Instance(std::unique_ptr<Device> device, const Options& options, Say say, ClientNames& names,
+                   Doorbell& control)
+    : device_(std::move(device)), arena_(options.arena_bytes)
 {
     lay_out_board(options, say);
-    butler_ = std::make_unique<Butler>(*device_, names, retired, options.wishes.output);
+    butler_ = std::make_unique<Butler>(*device_, names, control, options.wishes.output);
     engine_ = std::make_unique<Engine>(*device_, view_, butler_->trace(), butler_->semaphore(),
                                        !options.wishes.output.empty());
+    butler_->serve_for(*engine_);
+}
+
+void Instance::start()
+{
     device_->start();
     engine_->start();
-    butler_->start(*engine_);
+    butler_->start();
 }
 
 Instance::~Instance()

@@ -27,7 +27,6 @@ enum TraceKind : std::uint32_t {
     trace_stream_start = 1, // first: absolute frame of the stream's first frame; extra: its serial
     trace_stream_end,       // first; last: frame after its last one; extra: fade frames << 32 | serial
     trace_gain,             // first: frame at which a ramp begins; last: its length; extra: from << 32 | to
-    trace_slot_retired,     // the slot's audio has been played out: lane and slot can be freed
     trace_device_stopped,   // first: frame
     trace_device_gone,      // first: frame
     trace_engine_late,      // first: frame; extra: ns late

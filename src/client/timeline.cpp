@@ -136,14 +136,14 @@ void Timeline::ask_kernel(core::SyncSnapshot& snapshot, std::int64_t now_ns) con
     const std::uint64_t asked = asked_.load(relaxed);
     const std::uint64_t known =
         of_generation(asked, snapshot.generation) ? std::max(snapshot.frame, asked & frame_mask) : snapshot.frame;
-    const std::uint64_t known_ptr = snapshot.hw_ptr + (known - snapshot.frame);
-    const core::PointerStep step = core::pointer_step(known_ptr, position.hw_ptr, core::own_boundary(view_->geometry));
-    if (!position.running || step.backwards) {
+    const core::PointerStep step =
+        core::frame_after(snapshot, position.hw_ptr, position.time_ns, core::pointer_wrap(view_->geometry));
+    if (!position.running || step.prepared_anew) {
         snapshot.frame = known;
         snapshot.state = abi::device_stopped;
         return;
     }
-    snapshot.frame = raise(asked_, snapshot.generation, known + step.frames);
+    snapshot.frame = raise(asked_, snapshot.generation, step.frame);
     snapshot.hw_ptr = position.hw_ptr;
     snapshot.time_ns = position.time_ns;
     snapshot.state = abi::device_running;

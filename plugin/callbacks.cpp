@@ -5,6 +5,7 @@
 
 #include "plugin/pcm.h"
 #include "plugin/periods.h"
+#include "plugin/slave.h"
 
 #include <cerrno>
 #include <cstring>
@@ -241,6 +242,12 @@ int open_pcm(snd_pcm_t** pcmp, const char* name, snd_config_t* node, snd_pcm_str
         return -EINVAL;
     }
     auto pcm = std::make_unique<Pcm>(settings);
+    if (const std::string& slave = settings.address.slave; !plays_to(slave, pcm->device())) {
+        SNDERR("ringmix: slave \"%s\" is not what the running server of instance \"%s\" plays to, which is %s; give it "
+               "another instance, or end that server",
+               slave.c_str(), settings.address.instance.c_str(), pcm->device().c_str());
+        return -EBUSY;
+    }
     const int error = pcm->create(name, direction, mode);
     if (pcm->handle() != nullptr) {
         Pcm* owned = pcm.release(); // closing the handle deletes it

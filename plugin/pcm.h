@@ -28,6 +28,8 @@ public:
 
     // Makes the libasound side; afterwards libasound owns this object (close deletes it).
     int create(const char* name, snd_pcm_stream_t direction, int mode);
+    // What its server plays to, as in protocol::Welcome.
+    std::string device() { return std::string(core::text_of(attachment_.connection().welcome().device)); }
     snd_pcm_t* handle() const noexcept { return io_.pcm; }
     snd_pcm_ioplug_t* ioplug() noexcept { return &io_; }
 

@@ -5,12 +5,14 @@
 
 #include "plugin/pcm.h"
 #include "plugin/periods.h"
+#include "plugin/slave.h"
 
 #include <cerrno>
 #include <cstring>
 #include <memory>
 #include <new>
 #include <poll.h>
+#include <pthread.h>
 #include <system_error>
 
 namespace ringmix::plugin {
@@ -34,6 +36,29 @@ template <class Function> int guarded(const char* what, Function&& function) noe
         return -EIO;
     }
 }
+
+// pthread_cancel() unwinds the stack from wherever the thread waits: through noexcept functions, which end the
+// process, and past libasound's locks. In here it has to wait.
+class Uncancelled {
+public:
+    Uncancelled() noexcept { ::pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before_); }
+    ~Uncancelled() { ::pthread_setcancelstate(before_, nullptr); }
+    Uncancelled(const Uncancelled&) = delete;
+    Uncancelled& operator=(const Uncancelled&) = delete;
+
+private:
+    int before_ = PTHREAD_CANCEL_ENABLE;
+};
+
+// What libasound calls: the callback, protected so.
+template <auto function> struct Entry;
+template <class Result, class... Arguments, Result (*function)(Arguments...) noexcept> struct Entry<function> {
+    static Result call(Arguments... arguments) noexcept
+    {
+        const Uncancelled guard;
+        return function(arguments...);
+    }
+};
 
 Pcm& pcm_of(snd_pcm_ioplug_t* io) noexcept { return *static_cast<Pcm*>(io->private_data); }
 
@@ -60,6 +85,8 @@ struct Callbacks {
         Pcm& pcm = pcm_of(io);
         if (pcm.lost())
             return -ENODEV;
+        if (pcm.full_in_pause())
+            return pcm.hold_writer();
         pcm.transfer(areas, offset, size);
         return static_cast<snd_pcm_sframes_t>(size);
     }
@@ -88,7 +115,9 @@ struct Callbacks {
     static int sw_params(snd_pcm_ioplug_t* io, snd_pcm_sw_params_t* params) noexcept
     {
         Pcm& pcm = pcm_of(io);
-        int error = snd_pcm_sw_params_get_boundary(params, &pcm.boundary_);
+        snd_pcm_uframes_t boundary = 0;
+        int error = snd_pcm_sw_params_get_boundary(params, &boundary);
+        pcm.pointers_.set_boundary(boundary);
         if (error >= 0)
             error = snd_pcm_sw_params_get_avail_min(params, &pcm.avail_min_);
         if (error >= 0)
@@ -116,6 +145,7 @@ struct Callbacks {
             pcm.stream_.pause();
         else
             pcm.stream_.resume();
+        pcm.truths_ = 0;
         pcm.wake(); // positions mean other times now
         return 0;
     }
@@ -160,23 +190,23 @@ struct Callbacks {
 namespace {
 const snd_pcm_ioplug_callback_t callbacks = [] {
     snd_pcm_ioplug_callback_t table{};
-    table.start = Callbacks::start;
-    table.stop = Callbacks::stop;
-    table.pointer = Callbacks::pointer;
-    table.transfer = Callbacks::transfer;
-    table.close = Callbacks::close;
-    table.hw_params = Callbacks::hw_params;
-    table.hw_free = Callbacks::hw_free;
-    table.sw_params = Callbacks::sw_params;
-    table.prepare = Callbacks::prepare;
-    table.drain = Callbacks::drain;
-    table.pause = Callbacks::pause;
-    table.poll_descriptors = Callbacks::poll_descriptors;
-    table.poll_revents = Callbacks::poll_revents;
-    table.dump = Callbacks::dump;
-    table.delay = Callbacks::delay;
-    table.query_chmaps = Callbacks::query_chmaps;
-    table.get_chmap = Callbacks::get_chmap;
+    table.start = Entry<Callbacks::start>::call;
+    table.stop = Entry<Callbacks::stop>::call;
+    table.pointer = Entry<Callbacks::pointer>::call;
+    table.transfer = Entry<Callbacks::transfer>::call;
+    table.close = Entry<Callbacks::close>::call;
+    table.hw_params = Entry<Callbacks::hw_params>::call;
+    table.hw_free = Entry<Callbacks::hw_free>::call;
+    table.sw_params = Entry<Callbacks::sw_params>::call;
+    table.prepare = Entry<Callbacks::prepare>::call;
+    table.drain = Entry<Callbacks::drain>::call;
+    table.pause = Entry<Callbacks::pause>::call;
+    table.poll_descriptors = Entry<Callbacks::poll_descriptors>::call;
+    table.poll_revents = Entry<Callbacks::poll_revents>::call;
+    table.dump = Entry<Callbacks::dump>::call;
+    table.delay = Entry<Callbacks::delay>::call;
+    table.query_chmaps = Entry<Callbacks::query_chmaps>::call;
+    table.get_chmap = Entry<Callbacks::get_chmap>::call;
     return table;
 }();
 } // namespace
@@ -212,6 +242,12 @@ int open_pcm(snd_pcm_t** pcmp, const char* name, snd_config_t* node, snd_pcm_str
         return -EINVAL;
     }
     auto pcm = std::make_unique<Pcm>(settings);
+    if (const std::string& slave = settings.address.slave; !plays_to(slave, pcm->device())) {
+        SNDERR("ringmix: slave \"%s\" is not what the running server of instance \"%s\" plays to, which is %s; give it "
+               "another instance, or end that server",
+               slave.c_str(), settings.address.instance.c_str(), pcm->device().c_str());
+        return -EBUSY;
+    }
     const int error = pcm->create(name, direction, mode);
     if (pcm->handle() != nullptr) {
         Pcm* owned = pcm.release(); // closing the handle deletes it
@@ -235,6 +271,7 @@ int _snd_pcm_ringmix_open(snd_pcm_t** pcmp, const char* name, snd_config_t*, snd
                           snd_pcm_stream_t stream, int mode)
 {
     using namespace ringmix::plugin;
+    const Uncancelled guard;
     return guarded("open", [&] { return open_pcm(pcmp, name, conf, stream, mode); });
 }
 

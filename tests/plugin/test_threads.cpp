@@ -6,6 +6,9 @@
 
 #include <atomic>
 #include <csignal>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -69,6 +72,100 @@ TEST_CASE("drop from another thread ends a drain")
         CHECK(pcm.state() == SND_PCM_STATE_SETUP);
         REQUIRE(snd_pcm_prepare(pcm) == 0);
     }
+}
+
+TEST_CASE("snd_pcm_abort() ends a drain at once")
+{
+    Server server;
+    Setup setup;
+    setup.buffer = 96000; // two seconds
+    setup.period = 24000;
+    Pcm pcm(server, setup);
+    pcm.write(tone, 0, 96000);
+    struct sigaction action {
+    }, before{};
+    action.sa_handler = [](int) {};
+    REQUIRE(::sigaction(SIGUSR1, &action, &before) == 0);
+    int result = 0;
+    std::atomic<bool> ended{false};
+    std::thread drainer([&] {
+        result = snd_pcm_drain(pcm);
+        ended = true;
+    });
+    CHECK(eventually([&] { return pcm.state() == SND_PCM_STATE_DRAINING; }));
+    const std::int64_t start = now_ms();
+    SUBCASE("by a signal handler, as aplay does it")
+    {
+        CHECK(snd_pcm_abort(pcm) == 0);
+        ::pthread_kill(drainer.native_handle(), SIGUSR1);
+    }
+    SUBCASE("by another thread") { CHECK(snd_pcm_abort(pcm) == 0); }
+    CHECK(eventually([&] { return ended.load(); }));
+    CHECK(now_ms() - start < 300); // without a look at the abort it was half a second
+    drainer.join();
+    ::sigaction(SIGUSR1, &before, nullptr);
+    CHECK(result == -EINTR);
+    CHECK(pcm.delay() > 48000); // and most is still to be heard
+    snd_pcm_nonblock(pcm, 0);
+    CHECK(snd_pcm_drop(pcm) == 0);
+}
+
+TEST_CASE("a thread that is cancelled while it opens a PCM ends, and only it")
+{
+    const std::string path = "/tmp/ringmix-cancel-" + std::to_string(::getpid());
+    const int listener = ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0); // a server that does not answer
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path.copy(address.sun_path, sizeof address.sun_path - 1);
+    ::unlink(path.c_str());
+    REQUIRE(::bind(listener, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+    REQUIRE(::listen(listener, 1) == 0);
+    const Quiet quiet;
+    std::string text = "pcm.node { type ringmix autostart no socket \"" + path + "\" }";
+    pthread_t thread;
+    const auto opens = [](void* definition) -> void* {
+        snd_config_t* config = nullptr;
+        snd_pcm_t* pcm = nullptr;
+        if (snd_config_load_string(&config, static_cast<std::string*>(definition)->c_str(), 0) == 0)
+            snd_pcm_open_lconf(&pcm, "node", SND_PCM_STREAM_PLAYBACK, 0, config);
+        ::pthread_testcancel();
+        return definition;
+    };
+    REQUIRE(::pthread_create(&thread, nullptr, opens, &text) == 0);
+    const int connection = ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
+    REQUIRE(connection >= 0);
+    char hello[4096];
+    REQUIRE(::recv(connection, hello, sizeof hello, 0) > 0); // now it waits for the answer
+    CHECK(::pthread_cancel(thread) == 0);
+    ::close(connection);
+    void* result = nullptr;
+    CHECK(::pthread_join(thread, &result) == 0);
+    CHECK(result == PTHREAD_CANCELED);
+    ::close(listener);
+    ::unlink(path.c_str());
+}
+
+TEST_CASE("a thread that is cancelled while it drains ends when that has, and only it")
+{
+    Server server;
+    Pcm pcm(server, Setup{});
+    pcm.write(tone, 0, 4800);
+    pthread_t thread;
+    const auto drains = [](void* draining) -> void* {
+        snd_pcm_drain(static_cast<snd_pcm_t*>(draining));
+        ::pthread_testcancel();
+        return draining;
+    };
+    REQUIRE(::pthread_create(&thread, nullptr, drains, static_cast<snd_pcm_t*>(pcm)) == 0);
+    CHECK(eventually([&] { return pcm.state() != SND_PCM_STATE_RUNNING; }));
+    CHECK(::pthread_cancel(thread) == 0);
+    void* result = nullptr;
+    CHECK(::pthread_join(thread, &result) == 0);
+    CHECK(result == PTHREAD_CANCELED);
+    CHECK(pcm.state() == SND_PCM_STATE_SETUP); // no lock was left behind
+    CHECK(snd_pcm_prepare(pcm) == 0);
+    const Recording recording = server.recording();
+    CHECK(recording.differs(recording.streams[0].first, tone, 0, 4800) == -1);
 }
 
 TEST_CASE("a forked child that comes and goes does not disturb its parent")

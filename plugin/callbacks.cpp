@@ -3,6 +3,7 @@
 // callbacks.cpp: libasound's side of the boundary: the callback table and the entry point.
 // Nothing but error numbers leaves this file: exceptions end in guarded().
 
+#include "plugin/guarded.h"
 #include "plugin/pcm.h"
 #include "plugin/periods.h"
 #include "plugin/slave.h"
@@ -10,32 +11,12 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
-#include <new>
 #include <poll.h>
 #include <pthread.h>
-#include <system_error>
 
 namespace ringmix::plugin {
 
 namespace {
-
-template <class Function> int guarded(const char* what, Function&& function) noexcept
-{
-    try {
-        return function();
-    } catch (const client::ClientError& error) {
-        SNDERR("ringmix: %s", error.what());
-        return -error.error;
-    } catch (const std::system_error& error) {
-        SNDERR("ringmix: %s: %s", what, error.what());
-        return error.code().value() > 0 ? -error.code().value() : -EIO;
-    } catch (const std::bad_alloc&) {
-        return -ENOMEM;
-    } catch (const std::exception& error) {
-        SNDERR("ringmix: %s: %s", what, error.what());
-        return -EIO;
-    }
-}
 
 // pthread_cancel() unwinds the stack from wherever the thread waits: through noexcept functions, which end the
 // process, and past libasound's locks. In here it has to wait.
@@ -71,8 +52,8 @@ struct Callbacks {
     static int stop(snd_pcm_ioplug_t* io) noexcept
     {
         Pcm& pcm = pcm_of(io);
-        if (pcm.attachment_.ours())
-            pcm.stream_.drop();
+        if (pcm.attachment_->ours())
+            pcm.stream_->drop();
         pcm.wake(); // whoever waits must see that it has ended
         return 0;
     }
@@ -107,8 +88,8 @@ struct Callbacks {
 
     static int hw_free(snd_pcm_ioplug_t* io) noexcept
     {
-        if (pcm_of(io).attachment_.ours())
-            pcm_of(io).stream_.release();
+        if (pcm_of(io).attachment_->ours())
+            pcm_of(io).stream_->release();
         return 0;
     }
 
@@ -142,9 +123,9 @@ struct Callbacks {
         if (pcm.lost())
             return -ENODEV;
         if (enable != 0)
-            pcm.stream_.pause();
+            pcm.stream_->pause();
         else
-            pcm.stream_.resume();
+            pcm.stream_->resume();
         pcm.truths_ = 0;
         pcm.wake(); // positions mean other times now
         return 0;
@@ -155,7 +136,7 @@ struct Callbacks {
         if (space < 1)
             return 0;
         Pcm& pcm = pcm_of(io);
-        if (!pcm.attachment_.ours())
+        if (!pcm.attachment_->ours() && pcm.lost())
             return -ENODEV; // the timer wakes the parent
         pcm.arm();
         pfd->fd = pcm.timer_.fd();
@@ -179,7 +160,7 @@ struct Callbacks {
     {
         Pcm& pcm = pcm_of(io);
         snd_output_printf(out, "ringmix, instance \"%s\", socket %s, slot %u\n", pcm.settings_.address.instance.c_str(),
-                          pcm.attachment_.connection().path().c_str(), pcm.attachment_.slot_number());
+                          pcm.attachment_->connection().path().c_str(), pcm.attachment_->slot_number());
         if (io->period_size != 0) {
             snd_output_printf(out, "Its setup is:\n");
             snd_pcm_dump_setup(io->pcm, out);

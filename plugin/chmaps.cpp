@@ -13,13 +13,13 @@ namespace ringmix::plugin {
 unsigned Pcm::channel_position(unsigned channel, unsigned channels) const noexcept
 {
     return settings_.map.empty() ? core::standard_position(channel, channels)
-                                 : attachment_.geometry().chmap[settings_.map[channel]];
+                                 : attachment_->geometry().chmap[settings_.map[channel]];
 }
 
 snd_pcm_chmap_query_t** Pcm::query_chmaps() const noexcept
 {
     const unsigned first = settings_.map.empty() ? 1 : static_cast<unsigned>(settings_.map.size());
-    const unsigned last = settings_.map.empty() ? attachment_.geometry().channels : first;
+    const unsigned last = settings_.map.empty() ? attachment_->geometry().channels : first;
     auto** maps = static_cast<snd_pcm_chmap_query_t**>(std::calloc(last - first + 2, sizeof(snd_pcm_chmap_query_t*)));
     for (unsigned n = first; maps != nullptr && n <= last; n++) {
         auto* map =

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <poll.h>
+#include <unistd.h>
 #include <utility>
 
 namespace ringmix::plugin {
@@ -46,11 +47,15 @@ std::uint32_t format_of(snd_pcm_format_t format) noexcept
 
 } // namespace
 
-Pcm::Pcm(const Settings& settings) : settings_(settings), attachment_(settings.address), stream_(attachment_) {}
+Pcm::Pcm(const Settings& settings)
+    : settings_(settings), attachment_(std::make_unique<client::Attachment>(settings.address)),
+      stream_(std::make_unique<client::Stream>(*attachment_)), opener_(::getpid())
+{
+}
 
 int Pcm::set_constraints() noexcept
 {
-    const abi::Geometry& geometry = attachment_.geometry();
+    const abi::Geometry& geometry = attachment_->geometry();
     static constexpr unsigned accesses[] = {SND_PCM_ACCESS_RW_INTERLEAVED, SND_PCM_ACCESS_RW_NONINTERLEAVED,
                                             SND_PCM_ACCESS_MMAP_INTERLEAVED, SND_PCM_ACCESS_MMAP_NONINTERLEAVED};
     static constexpr unsigned formats[] = {SND_PCM_FORMAT_S16_LE, SND_PCM_FORMAT_S24_LE,   SND_PCM_FORMAT_S24_3LE,
@@ -82,7 +87,7 @@ int Pcm::set_constraints() noexcept
 
 int Pcm::choose_map(core::ChannelMap& map) const
 {
-    const abi::Geometry& geometry = attachment_.geometry();
+    const abi::Geometry& geometry = attachment_->geometry();
     if (settings_.map.empty()) {
         map = core::default_map(io_.channels, std::span(geometry.chmap, geometry.channels));
         return 0;
@@ -100,13 +105,13 @@ int Pcm::configure()
     core::ChannelMap map;
     if (const int error = choose_map(map); error < 0)
         return error;
-    stream_.configure(format_of(io_.format), io_.channels, io_.buffer_size, map);
+    stream_->configure(format_of(io_.format), io_.channels, io_.buffer_size, map);
     return 0;
 }
 
 void Pcm::prepare() noexcept
 {
-    stream_.prepare();
+    stream_->prepare();
     pointers_.restart(0);
     truths_ = 0;
     late_ = false;
@@ -122,8 +127,8 @@ int Pcm::start() noexcept
     const std::uint64_t appl = position_of(io_.appl_ptr);
     if (appl == pointers_.base() && stops_at_xrun() && stop_threshold_ <= io_.buffer_size)
         return -EPIPE;
-    stream_.end_at(appl); // rewound or reset since it was written
-    stream_.start();
+    stream_->end_at(appl); // rewound or reset since it was written
+    stream_->start();
     arm_for(SND_PCM_STATE_RUNNING, appl); // libasound sets the state when this has returned
     return 0;
 }
@@ -131,15 +136,14 @@ int Pcm::start() noexcept
 // Marks the PCM as disconnected once the device cannot play any more.
 bool Pcm::lost() noexcept
 {
-    if (attachment_.held() && !attachment_.timeline().lost())
+    if (attachment_->held() && !attachment_->timeline().lost())
         return false;
-    if (io_.state != SND_PCM_STATE_DISCONNECTED) {
-        if (!attachment_.ours()) // by fork() or daemon(); nothing plays here that a message could disturb
-            SNDERR("ringmix: this process is a child of the one that opened the PCM, and cannot play to it; open it "
-                   "after fork() or daemon()");
-        snd_pcm_ioplug_set_state(&io_, SND_PCM_STATE_DISCONNECTED);
-        wake(); // whoever waits must see it
-    }
+    if (io_.state == SND_PCM_STATE_DISCONNECTED)
+        return true;
+    if (!attachment_->ours() && adopt())
+        return false;
+    snd_pcm_ioplug_set_state(&io_, SND_PCM_STATE_DISCONNECTED);
+    wake(); // whoever waits must see it
     return true;
 }
 
@@ -149,8 +153,8 @@ void Pcm::follow_reset() noexcept
 {
     if (!pointers_.reset(io_.hw_ptr, io_.appl_ptr))
         return;
-    const auto horizon = static_cast<std::uint64_t>(std::max<std::int64_t>(stream_.horizon_position(), 0));
-    stream_.end_at(horizon);
+    const auto horizon = static_cast<std::uint64_t>(std::max<std::int64_t>(stream_->horizon_position(), 0));
+    stream_->end_at(horizon);
     pointers_.restart(horizon);
 }
 
@@ -159,10 +163,10 @@ std::int64_t Pcm::drained_position(std::int64_t before) noexcept
 {
     const std::uint64_t appl = position_of(io_.appl_ptr);
     const auto end = static_cast<std::int64_t>(appl);
-    if (!stream_.running() && end <= before)
+    if (!stream_->running() && end <= before)
         return end; // nothing was written
-    stream_.drain(appl);
-    const std::int64_t heard = stream_.heard_position();
+    stream_->drain(appl);
+    const std::int64_t heard = stream_->heard_position();
     return heard >= end ? std::max(before, end) : std::min(std::max(before, heard), end - 1);
 }
 
@@ -188,9 +192,9 @@ snd_pcm_sframes_t Pcm::pointer() noexcept
         const auto before = static_cast<std::int64_t>(pointers_.played());
         const std::int64_t position = io_.state == SND_PCM_STATE_DRAINING
                                           ? drained_position(before)
-                                          : std::max(before, stream_.horizon_position());
+                                          : std::max(before, stream_->horizon_position());
         if (io_.state == SND_PCM_STATE_RUNNING && underrun(position)) {
-            stream_.xrun();
+            stream_->xrun();
             wake();
             return -EPIPE;
         }
@@ -241,7 +245,7 @@ void Pcm::transfer(const snd_pcm_channel_area_t* areas, snd_pcm_uframes_t offset
     const bool rewound = position_of(appl_ptr) + size < before;
     while (size > 0) { // more than a buffer at once only where nothing stops at an xrun
         const snd_pcm_uframes_t count = std::min(size, io_.buffer_size);
-        late_ |= stream_.write(position_of(appl_ptr), {sources, channels}, count) != 0;
+        late_ |= stream_->write(position_of(appl_ptr), {sources, channels}, count) != 0;
         for (unsigned c = 0; c < channels; c++)
             sources[c].base += count * sources[c].step;
         pointers_.write(appl_ptr, count);
@@ -260,8 +264,8 @@ int Pcm::delay(snd_pcm_sframes_t* frames) const noexcept
         return -EPIPE;
     if (io_.state == SND_PCM_STATE_DISCONNECTED)
         return -ENODEV;
-    *frames =
-        static_cast<snd_pcm_sframes_t>(static_cast<std::int64_t>(position_of(io_.appl_ptr)) - stream_.heard_position());
+    *frames = static_cast<snd_pcm_sframes_t>(static_cast<std::int64_t>(position_of(io_.appl_ptr)) -
+                                             stream_->heard_position());
     return 0;
 }
 
@@ -291,7 +295,7 @@ int Pcm::drain() noexcept
 // was stored last.
 void Pcm::set_timer(std::uint64_t event, std::int64_t time_ns) noexcept
 {
-    if (!attachment_.ours())
+    if (!attachment_->ours())
         return; // it is the parent's
     armed_event_.store(event, std::memory_order_relaxed);
     armed_ns_.store(time_ns);
@@ -320,7 +324,7 @@ std::uint64_t Pcm::next_event(snd_pcm_state_t state, std::uint64_t appl) const n
         return std::max<std::uint64_t>(appl + room, io_.buffer_size) - io_.buffer_size;
     }
     case SND_PCM_STATE_DRAINING:
-        return stream_.running() ? appl : at_once;
+        return stream_->running() ? appl : at_once;
     case SND_PCM_STATE_PREPARED:
     case SND_PCM_STATE_PAUSED:
         return writable(appl) ? at_once : just_look;
@@ -340,18 +344,18 @@ void Pcm::arm_for(snd_pcm_state_t state, std::uint64_t appl) noexcept
     if (event == at_once)
         return wake();
     std::int64_t time = now + max_wait_ns;
-    if (event != just_look && stream_.running())
+    if (event != just_look && stream_->running())
         time = std::min(time,
-                        state == SND_PCM_STATE_DRAINING ? stream_.time_heard(event) : stream_.time_of_horizon(event));
+                        state == SND_PCM_STATE_DRAINING ? stream_->time_heard(event) : stream_->time_of_horizon(event));
     set_timer(event, time);
-    if (state == SND_PCM_STATE_DRAINING && !stream_.running())
+    if (state == SND_PCM_STATE_DRAINING && !stream_->running())
         wake(); // dropped by another thread meanwhile
 }
 
 // What poll() would report of a kernel PCM in this state.
 unsigned short Pcm::ready_events() noexcept
 {
-    attachment_.timeline().read(); // notices that the device is gone also while nothing plays
+    attachment_->timeline().read(); // notices that the device is gone also while nothing plays
     lookers_.fetch_add(1, std::memory_order_relaxed);
     snd_pcm_avail_update(io_.pcm);
     lookers_.fetch_sub(1, std::memory_order_relaxed);

@@ -17,6 +17,8 @@
 #include <alsa/asoundlib.h>
 #include <alsa/pcm_external.h>
 #include <atomic>
+#include <memory>
+#include <sys/types.h>
 
 namespace ringmix::plugin {
 
@@ -29,7 +31,7 @@ public:
     // Makes the libasound side; afterwards libasound owns this object (close deletes it).
     int create(const char* name, snd_pcm_stream_t direction, int mode);
     // What its server plays to, as in protocol::Welcome.
-    std::string device() { return std::string(core::text_of(attachment_.connection().welcome().device)); }
+    std::string device() { return std::string(core::text_of(attachment_->connection().welcome().device)); }
     snd_pcm_t* handle() const noexcept { return io_.pcm; }
     snd_pcm_ioplug_t* ioplug() noexcept { return &io_; }
 
@@ -51,6 +53,7 @@ private:
     snd_pcm_chmap_t* get_chmap() const noexcept;
 
     bool lost() noexcept;
+    bool adopt() noexcept;
     void follow_reset() noexcept;
     std::int64_t drained_position(std::int64_t before) noexcept;
     bool stops_at_xrun() const noexcept;
@@ -67,8 +70,9 @@ private:
 
     snd_pcm_ioplug_t io_{};
     Settings settings_;
-    client::Attachment attachment_;
-    client::Stream stream_;
+    std::unique_ptr<client::Attachment> attachment_;
+    std::unique_ptr<client::Stream> stream_;
+    pid_t opener_; // the process that both belong to
     os::Timer timer_;
 
     // sw_params

@@ -4,8 +4,10 @@
 
 #include "support.h"
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
+#include <functional>
 #include <pthread.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -214,6 +216,83 @@ TEST_CASE("a forked child that comes and goes does not disturb its parent")
     const Recording recording = server.recording();
     REQUIRE(recording.streams.size() == 1);
     CHECK(recording.differs(recording.streams[0].first, tone, 0, 28800) == -1);
+}
+
+namespace {
+Setup all_at_once() // so that it cannot run dry
+{
+    Setup setup;
+    setup.buffer = 9600;
+    return setup;
+}
+
+// What daemon() does, with a PCM that `stage` has brought somewhere: this process ends, its child plays.
+int play_in_child(const Server& server, const std::function<void(Pcm&)>& stage, int report)
+{
+    Pcm pcm(server, "daemon");
+    stage(pcm);
+    if (::fork() != 0)
+        ::_exit(0);
+    if (snd_pcm_state(pcm) == SND_PCM_STATE_OPEN)
+        pcm.configure(all_at_once());
+    std::uint64_t position = 0;
+    while (position < 9600) {
+        const auto bytes = tone.frames(position, 9600 - position);
+        const snd_pcm_sframes_t taken = snd_pcm_writei(pcm, bytes.data(), 9600 - position);
+        if (taken == -EPIPE && snd_pcm_prepare(pcm) == 0)
+            continue;
+        if (taken < 0)
+            return static_cast<int>(-taken);
+        position += static_cast<std::uint64_t>(taken);
+    }
+    const int result = snd_pcm_drain(pcm);
+    if (::write(report, &result, sizeof result) != sizeof result)
+        return 1;
+    pcm.close();
+    return 0;
+}
+} // namespace
+
+TEST_CASE("a program that becomes a daemon goes on playing")
+{
+    Server server;
+    std::function<void(Pcm&)> stage;
+    std::size_t streams = 1;
+    SUBCASE("after open")
+    {
+        stage = [](Pcm&) {};
+    }
+    SUBCASE("after hw_params")
+    {
+        stage = [](Pcm& pcm) { pcm.configure(all_at_once()); };
+    }
+    SUBCASE("while it plays: an underrun")
+    {
+        streams = 2;
+        stage = [](Pcm& pcm) {
+            pcm.configure(all_at_once());
+            pcm.write(Signal(SND_PCM_FORMAT_S16_LE, 2, 7), 0, 9600);
+            pcm.wait_played(2400);
+        };
+    }
+    int ends[2];
+    REQUIRE(::pipe(ends) == 0);
+    const pid_t opener = forked([&] { return play_in_child(server, stage, ends[1]); });
+    ::close(ends[1]);
+    CHECK(exit_status(opener) == 0);
+    int result = -1;
+    CHECK(::read(ends[0], &result, sizeof result) == sizeof result);
+    CHECK(result == 0);
+    ::close(ends[0]);
+    const Recording recording = server.recording(streams);
+    REQUIRE(recording.streams.size() == streams);
+    const std::uint64_t first = recording.streams.back().first;
+    std::uint64_t alone = first; // the opener may be heard until the server has seen its death
+    if (streams == 2)
+        alone = std::max(first, static_cast<std::uint64_t>(recording.streams[0].last + 1));
+    REQUIRE(alone < first + 9600);
+    CHECK(recording.differs(alone, tone, alone - first, first + 9600 - alone) == -1);
+    CHECK(recording.sounds(first + 9600, recording.frames()) == -1);
 }
 
 TEST_CASE("the place of a killed program is freed, though its child still holds the descriptors")

@@ -4,6 +4,7 @@
 // Nothing but error numbers leaves this file: exceptions end in guarded().
 
 #include "plugin/pcm.h"
+#include "plugin/periods.h"
 
 #include <cerrno>
 #include <cstring>
@@ -69,10 +70,11 @@ struct Callbacks {
         return 0;
     }
 
-    static int hw_params(snd_pcm_ioplug_t* io, snd_pcm_hw_params_t*) noexcept
+    static int hw_params(snd_pcm_ioplug_t* io, snd_pcm_hw_params_t* params) noexcept
     {
         if (pcm_of(io).lost()) // also a child after fork(): the connection is its parent's
             return -ENODEV;
+        settle_periods(*io, params);
         return guarded("hw_params", [io] { return pcm_of(io).configure(); });
     }
 
@@ -183,9 +185,9 @@ int Pcm::create(const char* name, snd_pcm_stream_t direction, int mode)
 {
     io_.version = SND_PCM_IOPLUG_VERSION;
     io_.name = "ringmix: direct mixing into a shared device";
-    // No FLAG_MONOTONIC: snd_pcm_hw_params_is_monotonic() says no of every ioplug, and programs that ask
-    // it would compare two clocks. Who chooses a clock in sw_params gets that one.
-    io_.flags = SND_PCM_IOPLUG_FLAG_LISTED | SND_PCM_IOPLUG_FLAG_BOUNDARY_WA;
+    // Time stamps are on the clock that the sw_params say; from the start that is CLOCK_MONOTONIC, as with
+    // hardware and dmix: `multi` takes the type from its first slave and asks it of the others.
+    io_.flags = SND_PCM_IOPLUG_FLAG_LISTED | SND_PCM_IOPLUG_FLAG_BOUNDARY_WA | SND_PCM_IOPLUG_FLAG_MONOTONIC;
     io_.mmap_rw = 0; // transfer() gets the application's own memory
     io_.callback = &callbacks;
     io_.private_data = this;

@@ -14,6 +14,10 @@ namespace {
 
 // Longest time without a look at the device, so that a lost one is noticed.
 constexpr std::int64_t max_wait_ns = 500'000'000;
+// The largest buffer: two seconds of S16 stereo, one of FLOAT stereo.
+constexpr unsigned max_bytes_per_rate = 8;
+// The smallest period: 32 frames of S16 stereo.
+constexpr unsigned min_period_bytes = 128;
 // What the timer can wait for, beside positions of the stream (which are far smaller).
 constexpr std::uint64_t at_once = ~std::uint64_t{0};
 constexpr std::uint64_t just_look = at_once - 1;
@@ -53,9 +57,8 @@ int Pcm::set_constraints() noexcept
     core::ChannelMap map;
     if (const int mistake = choose_map(map); mistake < 0)
         return mistake;
-    // libasound limits buffers in bytes only. Two seconds of stereo in the widest format: that is
-    // half a second of eight channels, and several seconds of narrower ones.
-    const unsigned max_bytes = 2 * geometry.rate * 4 * std::min(geometry.channels, 2u);
+    // libasound limits buffers in bytes only, and programs that ask for nothing get the largest.
+    const unsigned max_bytes = geometry.rate * max_bytes_per_rate;
 
     int error = snd_pcm_ioplug_set_param_list(&io_, SND_PCM_IOPLUG_HW_ACCESS, std::size(accesses), accesses);
     if (error >= 0)
@@ -66,9 +69,12 @@ int Pcm::set_constraints() noexcept
     if (error >= 0)
         error = snd_pcm_ioplug_set_param_minmax(&io_, SND_PCM_IOPLUG_HW_RATE, geometry.rate, geometry.rate);
     if (error >= 0)
-        error = snd_pcm_ioplug_set_param_minmax(&io_, SND_PCM_IOPLUG_HW_PERIOD_BYTES, 32, max_bytes / 2);
+        error = snd_pcm_ioplug_set_param_minmax(&io_, SND_PCM_IOPLUG_HW_PERIOD_BYTES, min_period_bytes, max_bytes / 2);
     if (error >= 0)
-        error = snd_pcm_ioplug_set_param_minmax(&io_, SND_PCM_IOPLUG_HW_BUFFER_BYTES, 64, max_bytes);
+        error = snd_pcm_ioplug_set_param_minmax(&io_, SND_PCM_IOPLUG_HW_BUFFER_BYTES, 2 * min_period_bytes, max_bytes);
+    // Says also that a buffer is a whole number of periods, as it is with hardware: programs ask how many.
+    if (error >= 0)
+        error = snd_pcm_ioplug_set_param_minmax(&io_, SND_PCM_IOPLUG_HW_PERIODS, 2, max_bytes / min_period_bytes);
     return error;
 }
 
@@ -89,11 +95,6 @@ int Pcm::choose_map(core::ChannelMap& map) const
 // hw_params: gets a lane for the chosen format and buffer.
 int Pcm::configure()
 {
-    // libasound's own limits would also ask for buffers of whole periods, which nothing here needs.
-    if (io_.period_size > io_.buffer_size) {
-        SNDERR("ringmix: a period of %lu frames does not fit a buffer of %lu", io_.period_size, io_.buffer_size);
-        return -EINVAL;
-    }
     core::ChannelMap map;
     if (const int error = choose_map(map); error < 0)
         return error;
@@ -128,7 +129,7 @@ int Pcm::start() noexcept
 // Marks the PCM as disconnected once the device cannot play any more.
 bool Pcm::lost() noexcept
 {
-    if (attachment_.ours() && !attachment_.timeline().lost())
+    if (attachment_.held() && !attachment_.timeline().lost())
         return false;
     if (io_.state != SND_PCM_STATE_DISCONNECTED) {
         snd_pcm_ioplug_set_state(&io_, SND_PCM_STATE_DISCONNECTED);

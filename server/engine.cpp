@@ -122,7 +122,6 @@ void Engine::publish(const DevicePosition& position) noexcept
     // While the device stands still, so does time: at this frame, now.
     snapshot_.state = position.state;
     snapshot_.time_ns = position.state == DevicePosition::running ? position.time_ns : os::monotonic_ns();
-    snapshot_.xruns = xruns_.load(relaxed);
     snapshot_.latency_frames = view_.geometry.latency_frames;
     core::publish(view_.board->sync, snapshot_);
 }

@@ -21,6 +21,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
+#ifdef RINGMIX_SIMULATED
+#include "tests/sim/steps.h"
+#endif
 
 namespace ringmix::abi {
 
@@ -38,13 +41,18 @@ inline constexpr std::uint32_t fade_ms = 5;           // of a stream that is dro
 inline constexpr std::uint8_t no_channel = 0xff;      // SlotConfig::map: silence
 
 // 64-bit words are aligned to 8 on 32-bit processors too, so that all agree on the layout.
-struct alignas(8) Word64 : std::atomic<std::uint64_t> {
-    using std::atomic<std::uint64_t>::atomic;
-    using std::atomic<std::uint64_t>::operator=;
+#ifdef RINGMIX_SIMULATED // tests/sim: each access is a step of its scheduler
+template <class T> using SharedWord = sim::SteppingWord<T>;
+#else
+template <class T> using SharedWord = std::atomic<T>;
+#endif
+struct alignas(8) Word64 : SharedWord<std::uint64_t> {
+    using SharedWord<std::uint64_t>::SharedWord;
+    using SharedWord<std::uint64_t>::operator=;
 };
-struct alignas(4) Word32 : std::atomic<std::uint32_t> {
-    using std::atomic<std::uint32_t>::atomic;
-    using std::atomic<std::uint32_t>::operator=;
+struct alignas(4) Word32 : SharedWord<std::uint32_t> {
+    using SharedWord<std::uint32_t>::SharedWord;
+    using SharedWord<std::uint32_t>::operator=;
 };
 
 // Sample formats, of lanes and of the device. All little endian; the values are part of the ABI.
@@ -118,7 +126,7 @@ struct alignas(64) SyncEntry {
     Word64 hw_ptr;   // the kernel's pointer at that frame (0 ... boundary - 1)
     Word64 time_ns;  // CLOCK_MONOTONIC when the device was at `frame`
     Word64 frame_ns; // duration of a frame, ns, 32 fractional bits
-    Word64 xruns;    // times that the device was found stopped, or a whole ring late
+    Word64 reserved;
     Word64 latency_frames;
     Word64 device; // generation << device_state_bits | device_*. The generation counts the device's restarts;
                    // frame numbers go on over them, with a jump ahead of less than a ring

@@ -3,6 +3,7 @@
 #include "client/attachment.h"
 
 #include "os/socket.h"
+#include "os/timer.h"
 
 #include <cerrno>
 #include <system_error>
@@ -32,7 +33,7 @@ Attachment::Attachment(const Address& address) : connection_(address), slot_(con
     os::touch(board_.data(), board_.size());
     os::touch(view_.ring, view_.geometry.ring_bytes);
     os::touch_own_code();
-    timeline_ = std::make_unique<Timeline>(view_, pcm_ ? &pcm_ : nullptr, connection_.socket());
+    timeline_.emplace(view_, static_cast<const Surroundings&>(*this));
     connection_.descriptors().clear();
 }
 
@@ -42,6 +43,22 @@ Attachment::~Attachment()
 {
     if (ours())
         os::hang_up(connection_.socket());
+}
+
+std::int64_t Attachment::clock_ns() const noexcept { return os::monotonic_ns(); }
+
+protocol::Configured Attachment::claim_lane(const protocol::Configure& wish)
+{
+    return connection_.ask<protocol::Configured>(wish);
+}
+
+void Attachment::give_lane_back() noexcept
+{
+    try {
+        connection_.ask<protocol::Done>(core::make_message<protocol::Release>());
+    } catch (const std::exception&) {
+        // The server is gone; its board goes with the last client.
+    }
 }
 
 void Attachment::map_board()

@@ -2,39 +2,49 @@
 //
 // attachment.h: a player's hold on an instance: its connection, its slot, and everything mapped.
 //
-// Constructed at snd_pcm_open, destroyed at close; set-up paths, may block, throws ClientError.
+// Constructed at snd_pcm_open, destroyed at close; set-up paths, may block, throws ClientError. The slot is
+// this process' until the connection is closed, which is the last thing that happens: the server gives it to
+// nobody else before.
 
 #pragma once
 
 #include "client/connection.h"
+#include "client/seat.h"
 #include "client/timeline.h"
 #include "core/validate.h"
 #include "os/kernel_pcm.h"
 #include "os/memory.h"
 
-#include <memory>
+#include <optional>
 
 namespace ringmix::client {
 
-class Attachment {
+class Attachment final : public Seat, private Surroundings {
 public:
     explicit Attachment(const Address& address);
-    ~Attachment();
-    Attachment(const Attachment&) = delete;
-    Attachment& operator=(const Attachment&) = delete;
+    ~Attachment() override;
 
     Connection& connection() noexcept { return connection_; }
-    const core::BoardView& view() const noexcept { return view_; }
-    const abi::Geometry& geometry() const noexcept { return view_.geometry; }
-    const Timeline& timeline() const noexcept { return *timeline_; }
-    std::uint32_t slot_number() const noexcept { return slot_; }
-    abi::Slot& slot() const noexcept { return view_.board->slots[slot_]; }
-    // False in a child after fork(): the slot is its parent's, nothing here may be used.
+    const core::BoardView& view() const noexcept override { return view_; }
+    const Timeline& timeline() const noexcept override { return *timeline_; }
+    std::uint32_t slot_number() const noexcept override { return slot_; }
+    // False in a child after fork(), whose slot is its parent's: nothing here may be used; and once the server
+    // has given no usable answer.
+    bool held() const noexcept override { return ours() && !connection_.failed(); }
+    // False only in a child after fork().
     bool ours() const noexcept { return *reinterpret_cast<const volatile char*>(fork_mark_.data()) != 0; }
+    protocol::Configured claim_lane(const protocol::Configure& wish) override;
+    void give_lane_back() noexcept override;
 
 private:
     void map_board();
     void map_device();
+
+    std::int64_t clock_ns() const noexcept override;
+    bool server_gone() const noexcept override { return connection_.server_gone(); }
+    bool has_kernel_pcm() const noexcept override { return static_cast<bool>(pcm_); }
+    os::KernelPcm::Position last_position() const noexcept override { return pcm_.last_position(); }
+    os::KernelPcm::Position fresh_position() const noexcept override { return pcm_.fresh_position(); }
 
     Connection connection_;
     std::uint32_t slot_;
@@ -42,7 +52,7 @@ private:
     os::Descriptor device_;
     os::KernelPcm pcm_;
     core::BoardView view_;
-    std::unique_ptr<Timeline> timeline_;
+    std::optional<Timeline> timeline_; // once there is a board
 };
 
 } // namespace ringmix::client

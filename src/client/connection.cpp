@@ -105,6 +105,7 @@ Attempt Connection::try_paths(const Address& address, const std::vector<std::str
 Attempt Connection::try_path(const Address& address, const std::string& path)
 {
     try {
+        failed_ = false;
         socket_ = os::connect_to(path);
         path_ = path;
         greet(address);
@@ -186,7 +187,7 @@ void Connection::check_welcome(std::uint32_t role)
 
 void Connection::send_bytes(std::span<const std::byte> packet)
 {
-    if (!socket_)
+    if (!socket_ || failed_)
         fail_gone();
     try {
         os::send_packet(socket_.get(), packet);
@@ -201,7 +202,7 @@ void Connection::send_bytes(std::span<const std::byte> packet)
 std::uint32_t Connection::receive()
 {
     received_type_ = 0;
-    if (!socket_)
+    if (!socket_ || failed_)
         fail_gone();
     os::Packet packet;
     try {
@@ -249,14 +250,16 @@ void Connection::require_type(std::uint32_t type)
 
 void Connection::fail(int error, const std::string& text)
 {
-    socket_.reset();
+    failed_ = true;
     throw ClientError(error, "ringmix server on " + path_ + ": " + text);
 }
 
 void Connection::fail_gone()
 {
-    socket_.reset();
-    throw ServerGone(ENODEV, "the ringmix server on " + path_ + " has closed the connection; it has ended or died");
+    const bool silent = failed_.exchange(true) && !server_gone();
+    throw ServerGone(ENODEV, "the ringmix server on " + path_ +
+                                 (silent ? " did not answer a request before; close the PCM and open it anew"
+                                         : " has closed the connection; it has ended or died"));
 }
 
 bool Connection::server_gone() const noexcept { return !socket_ || os::peer_closed(socket_.get()); }

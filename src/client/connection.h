@@ -11,6 +11,7 @@
 #include "os/descriptor.h"
 #include "ringmix/protocol.h"
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -64,7 +65,8 @@ public:
 
     // Sends a request and waits for its answer. Throws ClientError with what an Error says, EPROTO
     // for an unexpected message, ETIMEDOUT for a silent server, ENODEV when the server has gone.
-    // All but an Error close the connection: a late answer could be taken for another request's.
+    // After all but an Error the connection takes no more requests: a late answer could be taken for another
+    // one's. It stays open until destroyed, so that the server gives the slot to nobody else meanwhile.
     template <class Reply, class Request> Reply ask(const Request& request)
     {
         send(request);
@@ -82,7 +84,8 @@ public:
     }
 
     bool server_gone() const noexcept; // never blocks
-    void close() noexcept { socket_.reset(); }
+    // A request has failed without an Error. Any thread.
+    bool failed() const noexcept { return failed_.load(std::memory_order_relaxed); }
 
 private:
     Attempt try_paths(const Address& address, const std::vector<std::string>& paths);
@@ -104,6 +107,7 @@ private:
     };
 
     os::Descriptor socket_;
+    std::atomic<bool> failed_{false};
     std::string path_;
     protocol::Welcome welcome_{};
     std::vector<os::Descriptor> descriptors_;

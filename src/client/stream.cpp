@@ -2,12 +2,14 @@
 
 #include "client/stream.h"
 
+#include "client/connection.h"
 #include "core/format.h"
 #include "core/message.h"
 #include "core/tail.h"
 #include "os/memory.h"
 #include "os/timer.h"
 
+#include <cerrno>
 #include <cstring>
 
 namespace ringmix::client {
@@ -25,13 +27,13 @@ std::uint64_t kept_frames(const abi::Geometry& geometry) noexcept
 {
     return geometry.device_kind == abi::device_virtual ? geometry.rate / 20 : 256;
 }
+
+void add(abi::Word64& count, std::uint64_t number) noexcept { count.store(count.load(relaxed) + number, relaxed); }
 } // namespace
 
-Stream::Stream(Attachment& attachment) noexcept
-    : attachment_(&attachment),
-      poster_(attachment.view(), attachment.slot().stream.posting, attachment.timeline().playhead()),
-      serial_(
-          static_cast<std::uint32_t>(attachment.slot().stream.stream.load(relaxed) >> 32)) // of the slot's last user
+Stream::Stream(Seat& seat) noexcept
+    : seat_(&seat), poster_(seat.view(), seat.slot().stream.posting, seat.timeline().playhead()),
+      serial_(static_cast<std::uint32_t>(seat.slot().stream.stream.load(relaxed) >> 32)) // of the slot's last user
 {
 }
 
@@ -44,18 +46,17 @@ void Stream::configure(std::uint32_t format, std::uint32_t channels, std::uint64
     auto request = core::make_message<protocol::Configure>();
     request.format = format;
     request.channels = channels;
-    const abi::Geometry& geometry = attachment_->geometry();
     request.lane_frames =
-        buffer_frames + geometry.margin_frames + core::fade_frames(geometry.rate) + kept_frames(geometry);
+        buffer_frames + geometry().margin_frames + core::fade_frames(geometry().rate) + kept_frames(geometry());
     std::memcpy(request.map, map.data(), sizeof request.map);
-    const auto lane = attachment_->connection().ask<protocol::Configured>(request);
+    const protocol::Configured lane = seat_->claim_lane(request);
 
-    const std::uint64_t arena = geometry.arena_bytes;
+    const std::uint64_t arena = geometry().arena_bytes;
     frame_bytes_ = core::sample_bytes(format) * channels;
     if (lane.lane_frames < request.lane_frames || lane.lane_offset > arena ||
         lane.lane_frames > (arena - lane.lane_offset) / frame_bytes_)
         throw ClientError(EPROTO, "the server gave a lane outside its arena");
-    lane_ = attachment_->view().arena + lane.lane_offset;
+    lane_ = seat_->view().arena + lane.lane_offset;
     lane_frames_ = lane.lane_frames;
     os::touch(lane_, lane_frames_ * frame_bytes_);
     buffer_frames_ = buffer_frames;
@@ -63,9 +64,8 @@ void Stream::configure(std::uint32_t format, std::uint32_t channels, std::uint64
     channels_ = channels;
     silence_ = core::silence_byte(format);
     written_ = 0;
-    standing_ = 0;
-    base_cell_ = 0;
-    tail_cell_ = 0;
+    base_cell_ = tail_cell_ = {};
+    stand({});
 }
 
 void Stream::release() noexcept
@@ -73,16 +73,22 @@ void Stream::release() noexcept
     drop();
     wait_for_tail();
     lane_ = nullptr;
-    try {
-        attachment_->connection().ask<protocol::Done>(core::make_message<protocol::Release>());
-    } catch (const std::exception&) {
-        // The server is gone; its board goes with the last client.
-    }
+    seat_->give_lane_back();
 }
 
-std::uint64_t Stream::horizon() const noexcept
+void Stream::stand(const Standing& standing) noexcept
 {
-    return attachment_->timeline().read().now + attachment_->geometry().margin_frames;
+    now_ = standing;
+    standing_.publish(standing);
+}
+
+Frame Stream::horizon() const noexcept { return {seat_->timeline().read().now + geometry().margin_frames}; }
+
+Position Stream::changeable_from(const Standing& standing) const noexcept
+{
+    if (!standing.running)
+        return standing.floor;
+    return standing.position_of(std::max(horizon(), standing.frame_of(standing.floor)));
 }
 
 // Time between the decision to start and the first frame, beyond the safety margin. A program with a long
@@ -90,15 +96,17 @@ std::uint64_t Stream::horizon() const noexcept
 // engine mixes for it (Poster::repair). One with a short buffer wants to be heard at once.
 std::uint64_t Stream::start_slack() const noexcept
 {
-    const std::uint64_t rate = attachment_->geometry().rate;
+    const std::uint64_t rate = geometry().rate;
     return std::clamp<std::uint64_t>(buffer_frames_ / 16, rate / 2000, rate / 50);
 }
 
 void Stream::set_state(std::uint32_t state, bool new_serial) noexcept
 {
+    if (!seat_->held())
+        return;
     if (new_serial)
         serial_++;
-    attachment_->slot().stream.stream.store(std::uint64_t{serial_} << 32 | state, release_order);
+    seat_->slot().stream.stream.store(std::uint64_t{serial_} << 32 | state, release_order);
 }
 
 void Stream::prepare() noexcept
@@ -106,18 +114,18 @@ void Stream::prepare() noexcept
     stop(abi::stream_idle, true);
     base_cell_ = tail_cell_; // behind the cells that are still being played
     written_ = 0;
-    standing_ = 0;
+    stand({});
     set_state(abi::stream_prepared, false);
 }
 
-void Stream::copy_in(std::uint64_t position, std::span<const ChannelArea> areas, std::uint64_t frames) noexcept
+void Stream::copy_in(Position position, std::span<const ChannelArea> areas, std::uint64_t frames) noexcept
 {
     bool interleaved = areas[0].step == frame_bytes_;
     for (std::uint32_t c = 1; c < channels_; c++)
         interleaved &= areas[c].step == frame_bytes_ && areas[c].base == areas[0].base + c * sample_bytes_;
     std::uint64_t done = 0;
     while (done < frames) {
-        const std::uint64_t cell = cell_of(position + done);
+        const std::uint64_t cell = cell_of(position + done).value;
         const std::uint64_t count = std::min(frames - done, lane_frames_ - cell);
         std::byte* to = lane_ + cell * frame_bytes_;
         if (interleaved) {
@@ -132,91 +140,92 @@ void Stream::copy_in(std::uint64_t position, std::span<const ChannelArea> areas,
     }
 }
 
-void Stream::silence(std::uint64_t position, std::uint64_t frames) noexcept
+// The last `frames` frames before `position` + `frames`, at most a lane of them, become silence.
+void Stream::silence(Position position, std::uint64_t frames) noexcept
 {
-    frames = std::min(frames, lane_frames_);
+    if (frames > lane_frames_) {
+        position = position + (frames - lane_frames_);
+        frames = lane_frames_;
+    }
     while (frames > 0) {
-        const std::uint64_t cell = cell_of(position);
+        const std::uint64_t cell = cell_of(position).value;
         const std::uint64_t count = std::min(frames, lane_frames_ - cell);
         std::memset(lane_ + cell * frame_bytes_, silence_, count * frame_bytes_);
-        position += count;
+        position = position + count;
         frames -= count;
     }
 }
 
-// The range that the lane holds now, up to written_.
+// The range that the lane holds now, up to the last written frame.
 void Stream::publish_range() noexcept
 {
-    const std::uint64_t end = origin_ + written_;
-    if (end > lane_frames_)
-        range_start_ = std::max(range_start_, end - lane_frames_);
-    attachment_->slot().stream.range.store(core::pack({std::min(range_start_, end), end}), release_order);
+    if (end().value > lane_frames_)
+        range_start_ = std::max(range_start_, end() - lane_frames_);
+    seat_->slot().stream.range.store(core::pack({std::min(range_start_, end()).value, end().value}), release_order);
 }
 
-// Mixes all before position `end` that is within reach and not mixed yet. The engine mixes what comes
+// Mixes all before position `to` that is within reach and not mixed yet. The engine mixes what comes
 // within reach later: it publishes its new position before it looks at the ranges, and here the
 // range is published before the position is read, so that no frame falls between the two.
-void Stream::post_reachable(std::uint64_t end) noexcept
+void Stream::post_reachable(Position to) noexcept
 {
-    end += origin_;
+    const Frame wanted = now_.frame_of(to);
     for (;;) {
         std::atomic_thread_fence(std::memory_order_seq_cst);
-        const Timeline::Reading time = attachment_->timeline().read();
-        const std::uint64_t reach = time.published + attachment_->geometry().reach_frames;
-        const std::uint64_t to = std::min(end, reach);
-        if (to <= posted_)
+        const Timeline::Reading time = seat_->timeline().read();
+        if (time.generation != posted_generation_) { // the device's ring was emptied
+            posted_generation_ = time.generation;
+            posted_ = std::min(posted_, Frame{time.now});
+        }
+        const Frame until = std::min(wanted, Frame{time.published + geometry().reach_frames});
+        if (until <= posted_)
             break;
-        poster_.post({std::max(posted_, time.now), to});
-        posted_ = to;
-        if (to == end)
+        poster_.post({std::max(posted_, Frame{time.now}).value, until.value});
+        posted_ = until;
+        if (until == wanted)
             break;
     }
-    posted_ = std::min(posted_, origin_ + written_);
+    posted_ = std::min(posted_, end());
     poster_.intend({});
-}
-
-std::uint64_t Stream::too_late(std::uint64_t position, std::uint64_t frames) const noexcept
-{
-    if (!running_)
-        return 0;
-    const std::int64_t late = horizon_position() - static_cast<std::int64_t>(position);
-    return static_cast<std::uint64_t>(std::clamp<std::int64_t>(late, 0, static_cast<std::int64_t>(frames)));
 }
 
 std::uint64_t Stream::write(std::uint64_t position, std::span<const ChannelArea> areas, std::uint64_t frames) noexcept
 {
-    if (lane_ == nullptr || frames > lane_frames_ || (frames != 0 && areas.size() < channels_))
+    if (lane_ == nullptr || !seat_->held() || (frames != 0 && areas.size() < channels_))
         return 0;
-    const std::uint64_t late = too_late(position, frames);
-    const std::uint64_t from = position + late;
-    const std::uint64_t old_end = written_;
-    const std::uint64_t kept = position < old_end ? position + too_late(position, old_end - position) : old_end;
-    if (from > old_end)
-        silence(old_end, from - old_end);
-    if (late < frames) {
+    const Position begin{position}, old_end{written()}, changeable = changeable_from(now_);
+    const auto clamp_late = [&](std::uint64_t most) {
+        return static_cast<std::uint64_t>(
+            std::clamp<std::int64_t>(changeable - begin, 0, static_cast<std::int64_t>(most)));
+    };
+    const std::uint64_t late = clamp_late(frames);
+    const std::uint64_t skipped = std::max(late, frames - std::min(frames, lane_frames_));
+    const Position from = begin + skipped;
+    // Of what was written before, so much cannot be taken back any more.
+    const Position kept = begin < old_end ? begin + clamp_late(static_cast<std::uint64_t>(old_end - begin)) : old_end;
+    if (const Position gap = std::max(old_end, now_.floor); from > gap)
+        silence(gap, static_cast<std::uint64_t>(from - gap));
+    if (skipped < frames) {
         std::array<ChannelArea, abi::max_channels> rest;
         for (std::uint32_t c = 0; c < channels_; c++)
-            rest[c] = {areas[c].base + late * areas[c].step, areas[c].step};
-        copy_in(from, rest, frames - late);
+            rest[c] = {areas[c].base + skipped * areas[c].step, areas[c].step};
+        copy_in(from, rest, frames - skipped);
     }
-    commit(from, std::max(kept, position + frames));
-    if (late != 0) {
-        abi::Word64& count = attachment_->slot().stream.late_frames;
-        count.store(count.load(relaxed) + late, relaxed);
-    }
+    commit(from, std::max(kept, begin + frames));
+    if (late != 0)
+        add(seat_->slot().stream.late_frames, late);
     return late;
 }
 
 // The lane has new content from `changed` on and ends at `end`: brings the ring up to date.
-void Stream::commit(std::uint64_t changed, std::uint64_t end) noexcept
+void Stream::commit(Position changed, Position end) noexcept
 {
-    const std::uint64_t old_end = written_;
-    written_ = end;
-    if (!running_)
+    const Position last = std::max(end, Position{written()});
+    written_.store(end.value, relaxed);
+    if (!now_.running)
         return;
-    const std::uint64_t last = std::max(end, old_end);
-    posted_ = std::min(posted_, origin_ + std::min(changed, end));
-    poster_.intend({posted_, origin_ + last});
+    posted_ = std::min(posted_, now_.frame_of(std::min(changed, end)));
+    poster_.intend({posted_.value, now_.frame_of(last).value});
     publish_range();
     post_reachable(last);
     repair_others();
@@ -227,53 +236,53 @@ void Stream::commit(std::uint64_t changed, std::uint64_t end) noexcept
 // one to have been played before any of this one is heard.
 bool Stream::place(std::uint64_t slack) noexcept
 {
-    abi::Slot& slot = attachment_->slot();
-    const std::uint64_t first = std::max(horizon() + slack, tail_end_ + attachment_->geometry().margin_frames);
-    origin_ = first - standing_;
-    phase_ = (cell_of(standing_) + lane_frames_ - first % lane_frames_) % lane_frames_;
+    abi::Slot& slot = seat_->slot();
+    const Frame horizon = this->horizon();
+    // A tail ends no later than a fade behind the horizon of its time, whatever the board said then.
+    const Frame tail_end = std::min(tail_end_, horizon + core::fade_frames(geometry().rate));
+    const Frame first = std::max(horizon + slack, tail_end + geometry().margin_frames);
+    now_.origin = {first.value - now_.floor.value};
+    phase_ = (cell_of(now_.floor).value + lane_frames_ - first.value % lane_frames_) % lane_frames_;
     range_start_ = posted_ = first;
-    const bool tail = first < tail_end_ + lane_frames_; // or it was played long ago
+    const bool tail = first < tail_end + lane_frames_; // or it was played long ago
     slot.stream.phase.store(phase_ | (tail ? abi::tail_flag : 0), relaxed);
-    slot.tail.start.store(first, relaxed);
-    return horizon() <= first;
+    slot.tail.start.store(first.value, relaxed);
+    return this->horizon() <= first;
 }
 
 void Stream::start() noexcept
 {
-    if (lane_ == nullptr || running_)
+    if (lane_ == nullptr || now_.running || !seat_->held())
         return;
     std::uint64_t slack = start_slack();
     for (int i = 0; i < start_tries && !place(slack); i++)
         slack *= 2;
-    running_ = true;
+    posted_generation_ = seat_->timeline().read().generation;
+    stand({true, now_.floor, now_.origin});
     set_state(abi::stream_running, true);
-    commit(standing_, written_);
+    commit(now_.floor, {written()});
 }
 
 // From running to `state`. What is still to be heard of the stream becomes the slot's tail, so that
 // range and lane are free for what comes next.
 void Stream::stop(std::uint32_t state, bool fade) noexcept
 {
-    if (!running_) {
-        set_state(state, false);
-        return;
-    }
-    const Timeline::Reading time = attachment_->timeline().read();
-    const std::uint64_t old_end = origin_ + written_;
-    const std::uint64_t horizon = time.now + attachment_->geometry().margin_frames;
-    const core::Extent range{std::min(range_start_, old_end), old_end};
-    const core::Ending ending =
-        core::ending_at(range, horizon, fade ? core::fade_frames(attachment_->geometry().rate) : 0);
-    poster_.intend({time.now, old_end});
-    running_ = false;
-    standing_ = std::max(range_start_, horizon) - origin_; // behind the end, if it ran dry and went on all the same
-    core::leave_tail(attachment_->view(), attachment_->slot(), range, ending, time.now);
+    if (!now_.running || !seat_->held())
+        return set_state(state, false);
+    const Timeline::Reading time = seat_->timeline().read();
+    const Frame old_end = end(), horizon{time.now + geometry().margin_frames};
+    const core::Extent range{std::min(range_start_, old_end).value, old_end.value};
+    const core::Ending ending = core::ending_at(range, horizon.value, fade ? core::fade_frames(geometry().rate) : 0);
+    poster_.intend({time.now, old_end.value});
+    // Behind the end, if it ran dry and went on all the same.
+    stand({false, now_.position_of(std::max(first(), horizon)), {}});
+    core::leave_tail(seat_->view(), seat_->slot(), range, ending, time.now);
     if (ending.end > range.start) {
-        tail_end_ = ending.end;
-        tail_cell_ = (ending.end + phase_) % lane_frames_;
+        tail_end_ = {ending.end};
+        tail_cell_ = {(ending.end + phase_) % lane_frames_};
     }
     set_state(state, false);
-    poster_.post({time.now, std::min(old_end, reach_after_change())});
+    poster_.post({time.now, std::min(old_end.value, reach_after_change())});
 }
 
 // How far the engine may have mixed what was published before a change. The position is read after the
@@ -281,20 +290,26 @@ void Stream::stop(std::uint32_t state, bool fade) noexcept
 std::uint64_t Stream::reach_after_change() const noexcept
 {
     std::atomic_thread_fence(std::memory_order_seq_cst);
-    return attachment_->timeline().read().published + attachment_->geometry().reach_frames;
+    return seat_->timeline().read().published + geometry().reach_frames;
 }
 
-// Set-up paths: until the lane is not needed any more, a few ms at most.
+// Set-up paths: until the lane is not needed any more: the margin and a fade, some ms on most devices.
 void Stream::wait_for_tail() noexcept
 {
-    constexpr int most_ms = 100; // the device may have been stopped
-    const auto played = [&] {
-        const Timeline::Reading time = attachment_->timeline().read();
-        return attachment_->geometry().device_kind == abi::device_virtual ? time.published : time.now;
-    };
-    for (int i = 0; i < most_ms && played() < tail_end_; i++)
+    constexpr std::int64_t spare_ns = 100'000'000;
+    if (!seat_->held())
+        return;
+    const Timeline& timeline = seat_->timeline();
+    const std::int64_t deadline = timeline.time_of(tail_end_.value) + spare_ns;
+    for (;;) {
+        const Timeline::Reading time = timeline.read();
+        const bool playing_virtual = geometry().device_kind == abi::device_virtual;
+        if ((playing_virtual ? time.published : time.now) >= tail_end_.value || time.stands || timeline.lost() ||
+            timeline.clock_ns() >= deadline)
+            break; // or it will not be played at all
         os::sleep_ns(1'000'000);
-    abi::Slot& slot = attachment_->slot();
+    }
+    abi::Slot& slot = seat_->slot();
     slot.tail.range.store(0, release_order);
     slot.stream.phase.store(0, relaxed);
 }
@@ -303,25 +318,27 @@ void Stream::pause() noexcept { stop(abi::stream_paused, false); }
 
 void Stream::drain(std::uint64_t position) noexcept
 {
-    if (position != written_)
+    if (position != written())
         end_at(position);
     start();
-    if (running_)
+    if (now_.running)
         set_state(abi::stream_draining, false);
     tend();
 }
 
 void Stream::xrun() noexcept
 {
-    abi::Word64& count = attachment_->slot().stream.underruns;
-    count.store(count.load(relaxed) + 1, relaxed);
+    if (seat_->held())
+        add(seat_->slot().stream.underruns, 1);
     stop(abi::stream_xrun, false);
 }
 
 void Stream::tend() noexcept
 {
-    if (running_)
-        post_reachable(written_);
+    if (!seat_->held())
+        return;
+    if (now_.running)
+        post_reachable({written()});
     repair_others();
 }
 
@@ -329,7 +346,7 @@ void Stream::repair_others() noexcept
 {
     if (lane_ == nullptr)
         return; // a slot that is not active must not post: see Poster::repair()
-    const std::int64_t now = os::monotonic_ns();
+    const std::int64_t now = seat_->timeline().clock_ns();
     if (now < next_repair_ns_)
         return;
     next_repair_ns_ = now + repair_interval_ns;
@@ -338,25 +355,27 @@ void Stream::repair_others() noexcept
 
 std::int64_t Stream::horizon_position() const noexcept
 {
-    return running_ ? static_cast<std::int64_t>(horizon() - origin_) : static_cast<std::int64_t>(standing_);
+    return static_cast<std::int64_t>(changeable_from(standing_.read()).value);
 }
 
 std::int64_t Stream::heard_position() const noexcept
 {
-    if (!running_)
-        return static_cast<std::int64_t>(standing_);
-    const Timeline::Reading time = attachment_->timeline().read();
-    return static_cast<std::int64_t>(time.now - origin_) - static_cast<std::int64_t>(time.latency);
+    const Standing standing = standing_.read();
+    if (!standing.running)
+        return static_cast<std::int64_t>(standing.floor.value);
+    const Timeline::Reading time = seat_->timeline().read();
+    return Frame{time.now} - standing.origin - static_cast<std::int64_t>(time.latency);
 }
 
 std::int64_t Stream::time_of_horizon(std::uint64_t position) const noexcept
 {
-    return attachment_->timeline().time_of(origin_ + position - attachment_->geometry().margin_frames);
+    return seat_->timeline().time_of(standing_.read().frame_of({position}).value - geometry().margin_frames);
 }
 
 std::int64_t Stream::time_heard(std::uint64_t position) const noexcept
 {
-    return attachment_->timeline().time_of(origin_ + position + attachment_->timeline().read().latency);
+    const std::uint64_t latency = seat_->timeline().read().latency;
+    return seat_->timeline().time_of(standing_.read().frame_of({position}).value + latency);
 }
 
 } // namespace ringmix::client

@@ -2,14 +2,24 @@
 //
 // stream.h: one client's playback stream: a lane, and its place in time.
 //
-// Positions are counted in frames from the stream's preparation on (as ALSA's appl_ptr and hw_ptr,
-// but never wrapping). What is written goes into the lane at once; once started, position p is
-// played at absolute frame origin + p. After configure() all functions are noexcept, take no lock,
-// allocate nothing and make no system call. One thread at a time, but for the questions at the end.
+// Positions are counted in frames from the stream's preparation on (as ALSA's appl_ptr and hw_ptr, but never
+// wrapping). What is written goes into the lane at once; once started, a position is played at an absolute
+// frame (places.h). After configure() all functions are noexcept, take no lock, allocate nothing and make no
+// system call. One thread at a time, but for the questions at the end.
+//
+// What holds between two calls:
+//   - the samples of position p lie in cell (base_cell_ + p) mod lane_frames_, from one prepare to the next;
+//   - while it runs, p is played at frame origin + p, and Slot::phase leads from that frame to that cell;
+//   - no position before the floor is written any more: its cells may belong to the tail, which others still sum.
+//     The floor is 0 after prepare; where it paused or ran dry; the first position of the present run;
+//   - Slot::range covers at most lane_frames_ frames, from the run's first one on, and ends with the last written;
+//   - frames before posted_ that were within reach are in the device's ring.
 
 #pragma once
 
-#include "client/attachment.h"
+#include "client/places.h"
+#include "client/seat.h"
+#include "client/standing.h"
 #include "core/channel_map.h"
 #include "core/post.h"
 
@@ -28,7 +38,7 @@ struct ChannelArea {
 
 class Stream {
 public:
-    explicit Stream(Attachment& attachment) noexcept;
+    explicit Stream(Seat& seat) noexcept;
 
     // Gets a lane for `buffer_frames` frames of the application's buffer. Asks the server (blocks);
     // throws ClientError. The stream is idle afterwards.
@@ -41,13 +51,13 @@ public:
     void prepare() noexcept;
     // Puts `frames` frames at `position`; the stream ends behind them. Behind the last written frame:
     // the gap becomes silence. Before it (the application has rewound): what was written from there
-    // on is replaced. Running: what is too late to be changed stays as it is; returns how many of the
-    // frames were too late.
+    // on is replaced. What is too late to be changed stays as it is; returns how many of the frames were
+    // too late. Of more frames than the lane holds, the last ones are kept.
     std::uint64_t write(std::uint64_t position, std::span<const ChannelArea> areas, std::uint64_t frames) noexcept;
     // The stream ends at `position`: later frames are taken back, as far as they can still be
     // changed; a gap before it becomes silence.
     void end_at(std::uint64_t position) noexcept { write(position, {}, 0); }
-    // Lets position `position` (0, or where it paused) be played as soon as possible.
+    // Lets the floor (position 0, or where it paused) be played as soon as possible.
     void start() noexcept;
     void pause() noexcept;
     void resume() noexcept { start(); }
@@ -61,35 +71,39 @@ public:
     void tend() noexcept;
 
     // Any thread from here on.
-    bool running() const noexcept { return running_; }
-    std::uint64_t written() const noexcept { return written_; }
-    // Running: the first position that can still be changed, and the one that is heard now
-    // (negative before the start, device latency included); otherwise where it stands.
+    bool running() const noexcept { return standing_.read().running; }
+    std::uint64_t written() const noexcept { return written_.load(std::memory_order_relaxed); }
+    // The first position that can still be changed, and the one that is heard now (before the floor while the
+    // run has not begun to be heard, device latency included; where it stands, if it does not run).
     std::int64_t horizon_position() const noexcept;
     std::int64_t heard_position() const noexcept;
     // When `position` will be the horizon (ns, CLOCK_MONOTONIC); only while running.
     std::int64_t time_of_horizon(std::uint64_t position) const noexcept;
-    // When `position` will have been heard.
+    // When `position` will have been heard; only while running.
     std::int64_t time_heard(std::uint64_t position) const noexcept;
 
 private:
+    const abi::Geometry& geometry() const noexcept { return seat_->geometry(); }
     std::uint64_t start_slack() const noexcept;
-    std::uint64_t horizon() const noexcept;
+    Frame horizon() const noexcept;
+    Position changeable_from(const Standing& standing) const noexcept;
+    void stand(const Standing& standing) noexcept;
+    Cell cell_of(Position position) const noexcept { return {(base_cell_.value + position.value) % lane_frames_}; }
     void set_state(std::uint32_t state, bool new_serial) noexcept;
-    void copy_in(std::uint64_t position, std::span<const ChannelArea> areas, std::uint64_t frames) noexcept;
-    void silence(std::uint64_t position, std::uint64_t frames) noexcept;
+    void copy_in(Position position, std::span<const ChannelArea> areas, std::uint64_t frames) noexcept;
+    void silence(Position position, std::uint64_t frames) noexcept;
     void stop(std::uint32_t state, bool fade) noexcept;
     std::uint64_t reach_after_change() const noexcept;
     void wait_for_tail() noexcept;
-    std::uint64_t cell_of(std::uint64_t position) const noexcept { return (base_cell_ + position) % lane_frames_; }
-    std::uint64_t too_late(std::uint64_t position, std::uint64_t frames) const noexcept;
-    void commit(std::uint64_t changed, std::uint64_t end) noexcept;
+    void commit(Position changed, Position end) noexcept;
     void publish_range() noexcept;
-    void post_reachable(std::uint64_t end) noexcept;
+    void post_reachable(Position end) noexcept;
     void repair_others() noexcept;
     bool place(std::uint64_t slack) noexcept;
+    Frame first() const noexcept { return now_.frame_of(now_.floor); } // of the present run
+    Frame end() const noexcept { return now_.frame_of({written()}); }
 
-    Attachment* attachment_;
+    Seat* seat_;
     core::Poster poster_;
     std::byte* lane_ = nullptr;
     std::uint64_t lane_frames_ = 0;
@@ -99,17 +113,17 @@ private:
     std::uint32_t channels_ = 0;
     std::uint8_t silence_ = 0;
 
-    std::atomic<bool> running_{false};
-    std::atomic<std::uint64_t> origin_{0};   // absolute frame of position 0, while running
-    std::atomic<std::uint64_t> written_{0};  // position behind the last written frame
-    std::atomic<std::uint64_t> standing_{0}; // position at which a stream that does not run stands
+    Standing now_{}; // this thread's; as published in standing_
+    PublishedStanding standing_;
+    std::atomic<std::uint64_t> written_{0}; // position behind the last written frame
     std::uint32_t serial_ = 0;
-    std::uint64_t base_cell_ = 0;   // of position 0
-    std::uint64_t phase_ = 0;       // as published, while running
-    std::uint64_t tail_end_ = 0;    // absolute: the stream before this one is played until then,
-    std::uint64_t tail_cell_ = 0;   // and this is the cell behind its last frame
-    std::uint64_t range_start_ = 0; // absolute
-    std::uint64_t posted_ = 0;      // absolute: all before it is in the ring
+    Cell base_cell_{};                    // of position 0
+    std::uint64_t phase_ = 0;             // as published, while running
+    Frame range_start_{};                 // as published, while running
+    Frame posted_{};                      // all before it is in the ring
+    std::uint64_t posted_generation_ = 0; // of the device, when that was said
+    Frame tail_end_{};                    // the stream before this one is played until then,
+    Cell tail_cell_{};                    // and this is the cell behind its last frame
     std::int64_t next_repair_ns_ = 0;
 };
 

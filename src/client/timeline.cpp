@@ -2,78 +2,172 @@
 
 #include "client/timeline.h"
 
-#include "os/socket.h"
-#include "os/timer.h"
+#include "core/pointer.h"
+
+#include <algorithm>
 
 namespace ringmix::client {
 
 namespace {
+constexpr auto relaxed = std::memory_order_relaxed;
+
 // The engine publishes at least every tenth of a second, also when nobody plays.
 constexpr std::int64_t stale_ns = 250'000'000;
+// Nonsense that stays for so long is believed: it may be the truth after all (a clock that was set, a machine
+// that stood still), and a client that believes nothing would stand for ever.
+constexpr std::int64_t doubt_ns = 1'000'000'000;
+
+// A frame of one generation in a word: times of two generations are not compared.
+constexpr unsigned frame_bits = 48;
+constexpr std::uint64_t frame_mask = (std::uint64_t{1} << frame_bits) - 1;
+constexpr std::uint64_t stamped(std::uint64_t generation, std::uint64_t frame) noexcept
+{
+    return generation << frame_bits | (frame & frame_mask);
+}
+constexpr bool of_generation(std::uint64_t word, std::uint64_t generation) noexcept
+{
+    return word >> frame_bits == (generation & (~std::uint64_t{0} >> frame_bits));
+}
+
+// The larger of `frame` and what `word` has of this generation; stays there.
+std::uint64_t raise(std::atomic<std::uint64_t>& word, std::uint64_t generation, std::uint64_t frame) noexcept
+{
+    std::uint64_t last = word.load(relaxed);
+    for (;;) {
+        if (of_generation(last, generation) && (last & frame_mask) >= frame)
+            return last & frame_mask;
+        if (word.compare_exchange_weak(last, stamped(generation, frame), relaxed))
+            return frame;
+    }
+}
 } // namespace
 
-core::SyncSnapshot Timeline::snapshot(std::int64_t now_ns) const noexcept
+Timeline::Timeline(const core::BoardView& view, const Surroundings& surroundings) noexcept
+    : view_(&view), surroundings_(&surroundings), frame_ns_(core::frame_duration(view.geometry.rate))
+{
+}
+
+// How far a snapshot may be from where the last one leads: a restarted device goes on at most a ring later.
+std::uint64_t Timeline::leeway_frames() const noexcept
+{
+    return std::uint64_t{view_->geometry.ring_frames} + view_->geometry.rate;
+}
+
+bool Timeline::believable(const core::SyncSnapshot& snapshot, std::int64_t now_ns) const noexcept
+{
+    if (snapshot.frame_ns < frame_ns_ / 2 || snapshot.frame_ns > frame_ns_ * 2 || snapshot.frame > frame_mask / 2 ||
+        snapshot.time_ns > now_ns + doubt_ns || snapshot.time_ns < 0 || snapshot.hw_ptr > ~std::uint64_t{0} / 2)
+        return false;
+    if (!has_good_.load(std::memory_order_acquire))
+        return true;
+    const std::uint64_t good = good_frame_.load(relaxed);
+    const std::int64_t passed = std::max<std::int64_t>(snapshot.time_ns - good_ns_.load(relaxed), 0);
+    const core::SyncSnapshot start{.frame_ns = frame_ns_ - frame_ns_ / 8}; // a clock may be fast
+    const std::uint64_t most = good + core::frame_at(start, passed) + leeway_frames();
+    if (snapshot.frame <= most && snapshot.frame + leeway_frames() >= good)
+        return true;
+    std::int64_t since = 0;
+    if (doubted_ns_.compare_exchange_strong(since, now_ns, relaxed))
+        return false;
+    if (now_ns - since < doubt_ns)
+        return false;
+    latest_.store(0, relaxed); // what was believed before may have been the nonsense
+    asked_.store(0, relaxed);
+    return true;
+}
+
+void Timeline::believe(const core::SyncSnapshot& snapshot) const noexcept
+{
+    doubted_ns_.store(0, relaxed);
+    good_frame_.store(snapshot.frame, relaxed);
+    good_ns_.store(snapshot.time_ns, relaxed);
+    good_hw_ptr_.store(snapshot.hw_ptr, relaxed);
+    good_generation_.store(snapshot.generation, relaxed);
+    has_good_.store(true, std::memory_order_release);
+}
+
+core::SyncSnapshot Timeline::last_good(std::int64_t now_ns) const noexcept
 {
     core::SyncSnapshot snapshot;
-    snapshot.frame_ns = core::frame_duration(view_->geometry.rate);
+    snapshot.frame_ns = frame_ns_;
     snapshot.time_ns = now_ns;
-    core::read_newest(view_->board->sync, snapshot);
-    if (now_ns - snapshot.time_ns <= stale_ns)
+    if (!has_good_.load(std::memory_order_acquire))
         return snapshot;
-    if (pcm_ != nullptr)
-        ask_kernel(snapshot);
-    else if (os::peer_closed(socket_))
-        lost_.store(true, std::memory_order_relaxed);
+    snapshot.frame = good_frame_.load(relaxed);
+    snapshot.time_ns = good_ns_.load(relaxed);
+    snapshot.hw_ptr = good_hw_ptr_.load(relaxed);
+    snapshot.generation = good_generation_.load(relaxed);
     return snapshot;
 }
 
-// Moves a stale snapshot to where the kernel says its device is. Pointers wrap at the boundary,
-// frames do not.
-void Timeline::ask_kernel(core::SyncSnapshot& snapshot) const noexcept
+core::SyncSnapshot Timeline::look(std::int64_t now_ns) const noexcept
 {
-    os::KernelPcm::Position position = pcm_->last_position();
+    core::SyncSnapshot snapshot;
+    if (core::read_newest(view_->board->sync, snapshot) && believable(snapshot, now_ns))
+        believe(snapshot);
+    else
+        snapshot = last_good(now_ns);
+    if (snapshot.state == abi::device_gone)
+        lost_.store(true, relaxed);
+    if (now_ns - snapshot.time_ns > stale_ns) {
+        if (surroundings_->has_kernel_pcm())
+            ask_kernel(snapshot, now_ns);
+        else if (surroundings_->server_gone())
+            lost_.store(true, relaxed);
+    }
+    if (snapshot.state != abi::device_running)
+        snapshot.time_ns = now_ns; // the device stands: its next frame is ahead of now
+    return snapshot;
+}
+
+// Moves a stale snapshot to where the kernel says its device is. A pointer that went back belongs to a stream
+// that was prepared anew, by a server that will say so: until then time stands still.
+void Timeline::ask_kernel(core::SyncSnapshot& snapshot, std::int64_t now_ns) const noexcept
+{
+    os::KernelPcm::Position position = surroundings_->last_position();
     const std::int64_t two_periods =
         static_cast<std::int64_t>(2 * ((view_->geometry.period_frames * snapshot.frame_ns) >> 32));
-    if (os::monotonic_ns() - position.time_ns > two_periods)
-        position = pcm_->fresh_position();
-    if (position.gone || (!position.running && os::peer_closed(socket_))) {
-        lost_.store(true, std::memory_order_relaxed);
+    if (now_ns - position.time_ns > two_periods)
+        position = surroundings_->fresh_position();
+    if (position.gone || (!position.running && surroundings_->server_gone())) {
+        lost_.store(true, relaxed);
         return;
     }
-    if (!position.running)
+    const std::uint64_t asked = asked_.load(relaxed);
+    const std::uint64_t known =
+        of_generation(asked, snapshot.generation) ? std::max(snapshot.frame, asked & frame_mask) : snapshot.frame;
+    const core::PointerStep step =
+        core::frame_after(snapshot, position.hw_ptr, position.time_ns, core::pointer_wrap(view_->geometry));
+    if (!position.running || step.prepared_anew) {
+        snapshot.frame = known;
+        snapshot.state = abi::device_stopped;
         return;
-    const std::uint64_t boundary = view_->geometry.boundary;
-    const std::uint64_t passed = position.hw_ptr >= snapshot.hw_ptr ? position.hw_ptr - snapshot.hw_ptr
-                                                                    : position.hw_ptr + boundary - snapshot.hw_ptr;
-    snapshot.frame += passed;
+    }
+    snapshot.frame = raise(asked_, snapshot.generation, step.frame);
     snapshot.hw_ptr = position.hw_ptr;
     snapshot.time_ns = position.time_ns;
-    asked_.store(snapshot.frame, std::memory_order_relaxed);
+    snapshot.state = abi::device_running;
 }
 
 std::uint64_t Timeline::published() const noexcept
 {
     core::SyncSnapshot newest;
     core::read_newest(view_->board->sync, newest);
-    return std::max(newest.frame, asked_.load(std::memory_order_relaxed));
+    const std::uint64_t asked = asked_.load(relaxed);
+    return of_generation(asked, newest.generation) ? std::max(newest.frame, asked & frame_mask) : newest.frame;
 }
 
 Timeline::Reading Timeline::read() const noexcept
 {
-    const std::int64_t now_ns = os::monotonic_ns();
-    const core::SyncSnapshot newest = snapshot(now_ns);
-    std::uint64_t now = core::frame_at(newest, now_ns);
-    std::uint64_t latest = latest_.load(std::memory_order_relaxed);
-    while (latest < now && !latest_.compare_exchange_weak(latest, now, std::memory_order_relaxed)) {
-    }
-    now = std::max(now, latest);
-    return {now, newest.frame, newest.latency_frames};
+    const std::int64_t now_ns = surroundings_->clock_ns();
+    const core::SyncSnapshot newest = look(now_ns);
+    const std::uint64_t now = raise(latest_, newest.generation, core::frame_at(newest, now_ns));
+    return {now, newest.frame, newest.latency_frames, newest.generation, newest.state != abi::device_running};
 }
 
 std::int64_t Timeline::time_of(std::uint64_t frame) const noexcept
 {
-    const std::int64_t now_ns = os::monotonic_ns();
-    return core::time_of(snapshot(now_ns), frame);
+    return core::time_of(look(surroundings_->clock_ns()), frame);
 }
 
 core::Playhead Timeline::playhead() const noexcept

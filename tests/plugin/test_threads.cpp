@@ -50,11 +50,11 @@ TEST_CASE("drop from another thread ends a drain")
 {
     Server server;
     Setup setup;
-    setup.buffer = 144000; // three seconds
+    setup.buffer = 96000; // two seconds
     setup.period = 24000;
     Pcm pcm(server, setup);
     for (int turn = 0; turn < 5; turn++) {
-        pcm.write(tone, 0, 144000);
+        pcm.write(tone, 0, 96000);
         std::atomic<bool> ended{false};
         std::thread drainer([&] {
             CHECK(snd_pcm_drain(pcm) == 0);

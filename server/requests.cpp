@@ -6,6 +6,7 @@
 #include "core/format.h"
 #include "core/gain.h"
 #include "os/process.h"
+#include "os/timer.h"
 #include "server/log.h"
 #include "server/service_manager.h"
 
@@ -52,8 +53,9 @@ std::string Requests::description() const
 
 bool Requests::refuse(Session& session, int error, const std::string& text)
 {
-    log(LogLevel::info, "refused {} (pid {}): {}", session.name.empty() ? "a connection" : session.name,
-        session.peer.pid, text);
+    if (std::uint64_t left_out = 0; refusals_.pass(os::monotonic_ns(), left_out))
+        log(LogLevel::info, "refused {} (pid {}): {}{}", session.name.empty() ? "a connection" : session.name,
+            session.peer.pid, text, left_out == 0 ? "" : fmt::format(" ({} more before it)", left_out));
     auto message = core::make_message<protocol::Error>();
     message.error = error;
     core::put_text(message.text, text);

@@ -89,6 +89,7 @@ private:
     const Options& options_;
     ClientNames& names_;
     const Opener opener_;
+    LineLimit refusals_;
     std::array<SlotOwner, abi::max_slots> owners_;
     std::unique_ptr<Instance> instance_; // null: the device is closed (idle)
 };

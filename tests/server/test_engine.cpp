@@ -2,52 +2,20 @@
 //
 // What the engine does when its device stops, and what it tells of streams.
 
+#include "captured.h"
 #include "core/sync_info.h"
 #include "core/tail.h"
 #include "house.h"
 
 #include <cerrno>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
-#include <sys/mman.h>
 #include <unistd.h>
 
 using namespace ringmix;
 using namespace ringmix::test;
 
 namespace {
-
-// What is written to stderr while it lives.
-class Stderr {
-public:
-    Stderr() : file_(memfd_create("stderr", MFD_CLOEXEC)), kept_(dup(STDERR_FILENO)) { dup2(file_, STDERR_FILENO); }
-    ~Stderr()
-    {
-        dup2(kept_, STDERR_FILENO);
-        close(kept_);
-        close(file_);
-    }
-    Stderr(const Stderr&) = delete;
-    Stderr& operator=(const Stderr&) = delete;
-    std::string text() const
-    {
-        char buffer[65536];
-        const ssize_t n = pread(file_, buffer, sizeof buffer, 0);
-        return {buffer, static_cast<std::size_t>(std::max<ssize_t>(n, 0))};
-    }
-
-private:
-    int file_, kept_;
-};
-
-std::size_t count_of(const std::string& text, const std::string& part)
-{
-    std::size_t count = 0;
-    for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1))
-        count++;
-    return count;
-}
 
 core::SyncSnapshot newest(House& house)
 {
@@ -131,8 +99,8 @@ TEST_CASE("engine: a device that cannot be restarted is tried now and then, coun
     CHECK(house.device->resets >= 1);
     CHECK(house.device->resets < 20);
     const std::string text = captured.text();
-    CHECK_MESSAGE(count_of(text, "cannot restart") == 1, text);
-    CHECK_MESSAGE(count_of(text, "has stopped") == 1, text);
+    CHECK_MESSAGE(Stderr::count_of(text, "cannot restart") == 1, text);
+    CHECK_MESSAGE(Stderr::count_of(text, "has stopped") == 1, text);
 }
 
 TEST_CASE("engine: everything is silenced for two cycles behind the device")
@@ -196,11 +164,11 @@ TEST_CASE("engine: the log has every stream, also those that begin and end betwe
     std::filesystem::remove_all(folder);
     for (std::uint64_t n = 1; n <= 6 + abi::stream_records + 3; n++) {
         const std::string stream = R"("stream":)" + std::to_string(n) + R"(,"first_frame":)" + std::to_string(100 * n);
-        CHECK_MESSAGE(count_of(text, stream + "}") == (n >= 7 && n <= 9 ? 0 : 1), text);
-        CHECK_MESSAGE(count_of(text, stream + R"(,"last_frame":)" + std::to_string(100 * n + 49) + ",") ==
+        CHECK_MESSAGE(Stderr::count_of(text, stream + "}") == (n >= 7 && n <= 9 ? 0 : 1), text);
+        CHECK_MESSAGE(Stderr::count_of(text, stream + R"(,"last_frame":)" + std::to_string(100 * n + 49) + ",") ==
                           (n >= 6 && n <= 9 ? 0 : 1),
                       text);
     }
-    CHECK(count_of(text, R"("event":"missed")") == 1);
-    CHECK(count_of(text, R"("streams":4})") == 1);
+    CHECK(Stderr::count_of(text, R"("event":"missed")") == 1);
+    CHECK(Stderr::count_of(text, R"("streams":4})") == 1);
 }

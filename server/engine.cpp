@@ -20,6 +20,9 @@ constexpr auto release = std::memory_order_release;
 constexpr int realtime_priority = 70;
 constexpr std::int64_t idle_cycle_ns = 100'000'000; // clients take time that is older for stale
 
+// A day at 48 kHz, far more than any ring or lane, far less than what 40 bits can tell apart.
+constexpr std::uint64_t long_ago_frames = std::uint64_t{1} << 32;
+
 constexpr std::uint64_t bit(std::uint32_t slot) noexcept { return std::uint64_t{1} << slot; }
 } // namespace
 
@@ -158,10 +161,24 @@ void Engine::watch_slots() noexcept
         begin_retiring(static_cast<std::uint32_t>(std::countr_zero(requests)));
     for (std::uint64_t slots = view_.board->engine.active.load(acquire) | open_; slots != 0; slots &= slots - 1) {
         const auto slot = static_cast<std::uint32_t>(std::countr_zero(slots));
+        forget_played(slot);
         if ((retiring_ & bit(slot)) == 0)
             watch(slot);
         else if (state_ != DevicePosition::running || snapshot_.frame >= watches_[slot].end)
             finish_retiring(slot);
+    }
+}
+
+// A range says only the low 40 bits of where it ends, and readers take the nearest frame: what was played long
+// ago would lie ahead of them one day. Its client may be asleep for as long, so it is emptied here; should the
+// client change the word at this moment, that is what counts.
+void Engine::forget_played(std::uint32_t slot) noexcept
+{
+    abi::Slot& shared = view_.board->slots[slot];
+    for (abi::Word64* range : {&shared.stream.range, &shared.tail.range}) {
+        std::uint64_t word = range->load(acquire);
+        if (word != 0 && core::unpack(word, snapshot_.frame).end + long_ago_frames < snapshot_.frame)
+            range->compare_exchange_strong(word, 0, release, relaxed);
     }
 }
 

@@ -96,6 +96,7 @@ private:
     void scrub(std::uint64_t frame) noexcept;
     void mix_within_reach(std::uint64_t reach) noexcept;
     void watch_slots() noexcept;
+    void forget_played(std::uint32_t slot) noexcept;
     void watch(std::uint32_t slot) noexcept;
     void watch_ended(std::uint32_t slot, std::uint32_t last_serial) noexcept;
     void report_start(std::uint32_t slot) noexcept;

@@ -172,3 +172,28 @@ TEST_CASE("engine: the log has every stream, also those that begin and end betwe
     CHECK(Stderr::count_of(text, R"("event":"missed")") == 1);
     CHECK(Stderr::count_of(text, R"("streams":4})") == 1);
 }
+
+TEST_CASE("engine: what was played is not heard again when the 40 bits of its end come round")
+{
+    House house;
+    FakeSession player;
+    house.greet(player);
+    house.configure(player);
+    house.play(player, {0, 500});
+    house.step();
+    abi::Slot& slot = house.requests.instance()->slot(player.slot);
+    slot.tail.range.store(core::pack({0, 300}));
+    house.device->frame = std::uint64_t{1} << 31;
+    house.step();
+    CHECK(slot.stream.range.load() != 0); // not yet
+    for (std::uint64_t turn = 1; turn <= 1 << 9; turn++) {
+        house.device->frame = turn << 32;
+        house.step();
+    }
+    CHECK(slot.stream.range.load() == 0);
+    CHECK(slot.tail.range.load() == 0);
+    house.device->frame = (std::uint64_t{1} << 40) - 400;
+    house.step();
+    for (std::uint64_t f = house.device->frame; f < (std::uint64_t{1} << 40) + 500; f++)
+        REQUIRE(house.device->sample(f) == 0);
+}

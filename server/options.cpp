@@ -14,7 +14,7 @@
 namespace ringmix::server {
 namespace {
 
-constexpr double autostarted_idle_seconds = 5;
+constexpr double autostarted_end_seconds = 5;
 constexpr double most_idle_seconds = 1e6;
 constexpr std::uint32_t most_buffer_frames = abi::max_blocks * abi::block_frames;
 
@@ -259,7 +259,8 @@ Options parse_options(int argc, char** argv)
     }
     if (::optind < argc)
         throw UsageError(fmt::format("'{}': ringmixd takes options only", argv[::optind]));
-    options.idle_seconds = idle.value_or(options.autostarted ? autostarted_idle_seconds : -1);
+    options.idle_seconds = idle.value_or(options.autostarted ? 0 : -1);
+    options.end_seconds = options.autostarted ? idle.value_or(autostarted_end_seconds) : -1;
     check_together(options);
     return options;
 }
@@ -296,8 +297,8 @@ Clients:
   --socket-mode OCTAL  who may connect: mode of the socket (default: 0600)
   --arena MIB          memory for the clients' lanes, 1 to 1024 MiB (default: 4)
   --idle SECONDS       close the device when there were no clients for so long;
-                       0 to {idle:.0f}, or never (default: never; 5, and then end, when
-                       started by a client)
+                       0 to {idle:.0f}, or never (default: never; a server that was
+                       started by a client closes it at once, and ends 5 s later)
 
 General:
   --log-level LEVEL    error, warning, info (default) or debug

@@ -17,7 +17,8 @@ struct Options {
     std::string name = "default";
     std::string socket; // empty: from the name (os/paths.h)
     unsigned socket_mode = 0600;
-    double idle_seconds = -1; // < 0: never
+    double idle_seconds = -1; // without clients, until the device is closed; < 0: never
+    double end_seconds = -1;  // without clients, until the server ends; < 0: never
     bool autostarted = false; // --autostarted: detach, end when idle (used by the plugin)
     std::uint64_t arena_bytes = 4u << 20;
     std::uint32_t clip = abi::clip_hard;

@@ -4,6 +4,7 @@
 
 #include "core/format.h"
 
+#include <bit>
 #include <cstring>
 
 namespace ringmix::core {
@@ -41,7 +42,8 @@ const char* validate_geometry(const abi::Geometry& g) noexcept
         return "impossible period";
     if (g.reach_frames > g.ring_frames || g.margin_frames >= g.reach_frames)
         return "impossible margin or reach";
-    if (g.device_kind == abi::device_kernel && g.boundary < g.ring_frames)
+    if (g.device_kind == abi::device_kernel &&
+        (g.boundary % g.ring_frames != 0 || !std::has_single_bit(g.boundary / g.ring_frames)))
         return "impossible boundary";
     if (g.arena_bytes < 4096 || g.arena_bytes > (std::uint64_t{1} << 31))
         return "impossible arena size";

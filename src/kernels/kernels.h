@@ -12,10 +12,12 @@
 // write-combined memory. Pointers may have any alignment; nothing is read beyond a lane's samples.
 //
 // The files of the instruction sets are compiled with flags of their own. They include this header
-// and no other of ours, and nothing that has inline functions: the linker keeps one copy of such a
+// and resample.h and no other of ours, and nothing that has inline functions: the linker keeps one copy of such a
 // function for the whole program, and that copy must not be the one made of AVX instructions.
 
 #pragma once
+
+#include "kernels/resample.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -59,6 +61,7 @@ struct Table {
     Fold* fold;
     Soften* soften;
     Dither* dither;
+    const Resampling* resampling;
 };
 
 // The variants that this processor can run, best first, ended by null. The last one is plain C++.

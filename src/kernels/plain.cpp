@@ -10,6 +10,8 @@
 
 namespace ringmix::kernels {
 
+extern const Resampling plain_resampling;
+
 namespace {
 
 constexpr std::uint8_t first_channel = 0;
@@ -58,6 +60,7 @@ constinit const Table plain = {
     fold_sums,
     soften_sums,
     dither_sums,
+    &plain_resampling,
 };
 
 } // namespace ringmix::kernels

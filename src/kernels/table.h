@@ -217,7 +217,7 @@ template <class V, class Lanes, class Lone = Lanes> struct Row {
             nullptr                                                                                                    \
     }
 
-template <class V> constexpr Table make_table(const char* name) noexcept
+template <class V> constexpr Table make_table(const char* name, const Resampling& resampling) noexcept
 {
     using U8 = NarrowLanes<V, LoadU8<V>>;
     using S16 = S16Lanes<V>;
@@ -246,6 +246,7 @@ template <class V> constexpr Table make_table(const char* name) noexcept
         fold_sums,
         soften_sums,
         dither_sums,
+        &resampling,
     };
 }
 

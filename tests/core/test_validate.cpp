@@ -154,7 +154,10 @@ TEST_CASE("validate: a kernel's pointer wraps beyond the ring")
     CHECK(fault(0) == "impossible boundary");
     CHECK(fault(999) == "impossible boundary");
     CHECK(fault(1000) == "");
-    CHECK(fault(huge64) == "");
+    CHECK(fault(1500) == "impossible boundary"); // the ring, doubled some times
+    CHECK(fault(3000) == "impossible boundary");
+    CHECK(fault(huge64) == "impossible boundary");
+    CHECK(fault(std::uint64_t{1000} << 53) == "");
 }
 
 TEST_CASE("validate: sizes whose products overflow are refused")

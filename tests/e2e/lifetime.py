@@ -140,7 +140,7 @@ def autostart_failures(context):
                                                f"{player.messages()!r}")
 
 
-@scenario("autostart-race", quick=False)
+@scenario("autostart-race", quick=False, alone=True)
 def autostart_race(context):
     """Servers that end as soon as they are alone, while the next players come: each of them finds one."""
     instance = f"race-{os.getpid()}-{context.random.randrange(10**6)}"

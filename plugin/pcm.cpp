@@ -241,7 +241,7 @@ void Pcm::transfer(const snd_pcm_channel_area_t* areas, snd_pcm_uframes_t offset
         sources[c] = {static_cast<const std::byte*>(areas[c].addr) + areas[c].first / 8 + offset * step, step};
     }
     const std::uint64_t before = pointers_.written();
-    snd_pcm_uframes_t appl_ptr = io_.appl_ptr;
+    std::uint64_t appl_ptr = io_.appl_ptr;
     const bool rewound = position_of(appl_ptr) + size < before;
     while (size > 0) { // more than a buffer at once only where nothing stops at an xrun
         const snd_pcm_uframes_t count = std::min(size, io_.buffer_size);

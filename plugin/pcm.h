@@ -60,7 +60,7 @@ private:
     bool underrun(std::int64_t hw_position) noexcept;
     bool full_in_pause() const noexcept;
     snd_pcm_sframes_t hold_writer() noexcept;
-    std::uint64_t position_of(snd_pcm_uframes_t appl_ptr) const noexcept { return pointers_.position_of(appl_ptr); }
+    std::uint64_t position_of(std::uint64_t appl_ptr) const noexcept { return pointers_.position_of(appl_ptr); }
     bool writable(std::uint64_t appl) const noexcept;
     std::uint64_t next_event(snd_pcm_state_t state, std::uint64_t appl) const noexcept;
     void arm() noexcept { arm_for(io_.state, position_of(io_.appl_ptr)); }

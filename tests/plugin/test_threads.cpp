@@ -174,10 +174,10 @@ TEST_CASE("a forked child that comes and goes does not disturb its parent")
 {
     Server server;
     Setup setup;
-    setup.buffer = 24000;
+    setup.buffer = 96000;
     setup.period = 2400;
     Pcm pcm(server, setup);
-    pcm.write(tone, 0, 24000);
+    pcm.write(tone, 0, 96000);
     const Quiet quiet;
     const pid_t plain = forked([] { return 0; });
     const pid_t caller = forked([&] {
@@ -210,12 +210,12 @@ TEST_CASE("a forked child that comes and goes does not disturb its parent")
     CHECK(exit_status(pauser) == 0);
     CHECK(exit_status(poller) == 0);
 
-    pcm.write(tone, 24000, 4800);
+    pcm.write(tone, 96000, 4800);
     REQUIRE(snd_pcm_drain(pcm) == 0);
     CHECK(server.clients() == 1);
     const Recording recording = server.recording();
     REQUIRE(recording.streams.size() == 1);
-    CHECK(recording.differs(recording.streams[0].first, tone, 0, 28800) == -1);
+    CHECK(recording.differs(recording.streams[0].first, tone, 0, 100800) == -1);
 }
 
 namespace {

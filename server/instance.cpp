@@ -11,7 +11,13 @@
 namespace ringmix::server {
 
 namespace {
-constexpr std::uint32_t cycle_ms = 10;
+constexpr std::uint32_t longest_cycle_ms = 10;
+
+// The engine's cycle: 10 ms, or an eighth of a short ring.
+std::uint32_t cycle_frames(const DeviceShape& shape) noexcept
+{
+    return std::min(shape.rate * longest_cycle_ms / 1000, shape.ring_frames / 8);
+}
 
 // How far ahead of the extrapolated playback position nothing can be changed any more. The virtual
 // device runs by the very clock that clients read; a kernel's device is known from its last
@@ -27,8 +33,8 @@ std::uint32_t margin_frames(const DeviceShape& shape) noexcept
 // and 1 ms for silence that still sits in a write buffer.
 std::uint32_t reach_frames(const DeviceShape& shape) noexcept
 {
-    const std::uint32_t scrubbed = shape.rate * (2 * cycle_ms + 1) / 1000;
-    return shape.ring_frames - std::min(scrubbed, shape.ring_frames / 4);
+    const std::uint32_t scrubbed = 2 * cycle_frames(shape) + shape.rate / 1000;
+    return shape.ring_frames - std::min(scrubbed, shape.ring_frames / 2);
 }
 
 abi::Geometry geometry_of(const DeviceShape& shape, const Options& options) noexcept
@@ -44,7 +50,7 @@ abi::Geometry geometry_of(const DeviceShape& shape, const Options& options) noex
     geometry.reach_frames = reach_frames(shape);
     geometry.blocks = (shape.ring_frames + abi::block_frames - 1) / abi::block_frames;
     geometry.latency_frames = shape.latency_frames;
-    geometry.cycle_ns = cycle_ms * 1'000'000;
+    geometry.cycle_ns = static_cast<std::uint32_t>(std::uint64_t{cycle_frames(shape)} * 1'000'000'000 / shape.rate);
     geometry.clip = options.clip;
     geometry.dither = options.dither;
     geometry.ring_bytes = std::uint64_t{shape.ring_frames} * shape.channels * core::sample_bytes(shape.format);

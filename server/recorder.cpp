@@ -4,6 +4,7 @@
 
 #include "core/format.h"
 #include "os/timer.h"
+#include "server/log.h"
 
 #include <algorithm>
 #include <bit>
@@ -195,6 +196,11 @@ void Recorder::give_up(int error) noexcept
                         std::memory_order_relaxed);
     block_done_ = block_end_ = 0;
     error_.store(error, std::memory_order_relaxed);
+    try {
+        log_line(LogLevel::error, "--output: " + state().text);
+    } catch (const std::exception&) {
+        // no memory for the line; the status tells as well
+    }
     discard();
 }
 

@@ -6,6 +6,7 @@
 #include "core/format.h"
 #include "core/gain.h"
 #include "os/process.h"
+#include "os/timer.h"
 #include "server/log.h"
 #include "server/service_manager.h"
 
@@ -52,8 +53,9 @@ std::string Requests::description() const
 
 bool Requests::refuse(Session& session, int error, const std::string& text)
 {
-    log(LogLevel::info, "refused {} (pid {}): {}", session.name.empty() ? "a connection" : session.name,
-        session.peer.pid, text);
+    if (std::uint64_t left_out = 0; refusals_.pass(os::monotonic_ns(), left_out))
+        log(LogLevel::info, "refused {} (pid {}): {}{}", session.name.empty() ? "a connection" : session.name,
+            session.peer.pid, text, left_out == 0 ? "" : fmt::format(" ({} more before it)", left_out));
     auto message = core::make_message<protocol::Error>();
     message.error = error;
     core::put_text(message.text, text);
@@ -146,7 +148,6 @@ bool Requests::welcome_player(Session& session, const protocol::Hello& hello)
     shared.stream.late_frames.store(0, relaxed);
     shared.tail.range.store(0, relaxed);
     shared.stream.phase.store(0, relaxed);
-    instance_->engine().forget_gain(slot);
     core::publish_gains(shared, core::GainCurve::constant(free->gain));
     shared.config.state.store(abi::slot_claimed, release_order);
 
@@ -184,7 +185,8 @@ void Requests::leave(Session& session, const char* why)
     if (slot == protocol::no_slot)
         return;
     log(LogLevel::debug, "client {} ({}) leaves: {}", slot, session.name, why);
-    if (owners_[slot].heard)
+    owners_[slot].left = true;
+    if (owners_[slot].known_to_engine)
         instance_->engine().retire(slot);
     else
         free_slot(slot);
@@ -231,7 +233,7 @@ bool Requests::configure(Session& session, const protocol::Configure& configure)
         return session.send(core::bytes_of(error), {});
     }
     owners_[session.slot].lane = offset;
-    owners_[session.slot].heard = true;
+    owners_[session.slot].known_to_engine = true;
     shared.config.format.store(configure.format, relaxed);
     shared.config.channels.store(configure.channels, relaxed);
     shared.config.lane_offset.store(*offset, relaxed);

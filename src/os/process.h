@@ -39,6 +39,8 @@ SpawnResult spawn_detached(const std::vector<std::string>& arguments, const std:
 
 // Asks for SCHED_FIFO at `priority` for the calling thread; false (errno kept) if not permitted.
 bool become_realtime(int priority) noexcept;
+// Lets this process have as many descriptors as it may (RLIMIT_NOFILE: the soft limit becomes the hard one).
+void raise_descriptor_limit() noexcept;
 // Names the calling thread (15 characters at most) and blocks all its signals.
 void name_thread(const char* name) noexcept;
 void block_signals() noexcept;

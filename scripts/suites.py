@@ -41,6 +41,7 @@ class Result:
     skipped: int = 0
     reason: str = ""
     seconds: float = 0
+    busy: float = 0  # seconds of processor time
 
     @property
     def good(self):
@@ -105,14 +106,24 @@ class Runner:
                 return Result(failed=1, reason=str(error))
             with self.lock:
                 self.running[suite.name] = (process, begin)
-            try:
-                status = process.wait(suite.seconds)
-            except subprocess.TimeoutExpired:
-                self.end(process)
-                status = None
+            status, busy = self.wait(process, begin + suite.seconds)
         result = counts(suite, status, path.read_text(errors="replace"))
-        result.seconds = time.monotonic() - begin
+        result.seconds, result.busy = time.monotonic() - begin, busy
         return result
+
+    def wait(self, process, deadline):
+        """(exit status, seconds of processor time, its children's included); (None, 0) when the time was over."""
+        while time.monotonic() < deadline:
+            try:
+                pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+            except ChildProcessError:  # stop() has seen it end
+                return process.returncode, 0
+            if pid:
+                process.returncode = os.waitstatus_to_exitcode(status)
+                return process.returncode, usage.ru_utime + usage.ru_stime
+            time.sleep(0.05)
+        self.end(process)
+        return None, 0
 
     @staticmethod
     def end(process):
@@ -167,7 +178,7 @@ class Runner:
             f", {result.skipped} skipped" if result.skipped else "")
         lines.append(f"{'FAIL' if result.failed else 'ok  '} {suite.name}: " +
                      (numbers if suite.counted or result.failed else "done") +
-                     (f": {result.reason}" if result.reason else "") + f" ({result.seconds:.0f} s)")
+                     (f": {result.reason}" if result.reason else "") + f" ({result.seconds:.0f} s, the processor {result.busy:.0f} s)")
         if not suite.counted:
             result.passed = 0
         self.tell("\n".join(lines))

@@ -62,6 +62,7 @@ inline constexpr std::uint32_t format_s24 = 3;   // 24 bits in the low bytes of 
 inline constexpr std::uint32_t format_s24_3 = 4; // 24 bits in 3 bytes
 inline constexpr std::uint32_t format_s32 = 5;
 inline constexpr std::uint32_t format_float = 6;
+inline constexpr std::uint32_t format_s32_high = 7; // of lanes only: full scale is 2^29, so that 12 dB fit above it
 
 inline constexpr std::uint32_t device_kernel = 1;  // the ring is mapped from a PCM's descriptor
 inline constexpr std::uint32_t device_virtual = 2; // the ring is a memory file

@@ -230,11 +230,4 @@ bool become_realtime(int priority) noexcept
 // prctl() cuts long names where pthread_setname_np() refuses them.
 void name_thread(const char* name) noexcept { ::prctl(PR_SET_NAME, name); }
 
-void block_signals() noexcept
-{
-    sigset_t all;
-    ::sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, nullptr);
-}
-
 } // namespace ringmix::os

@@ -39,8 +39,7 @@ SpawnResult spawn_detached(const std::vector<std::string>& arguments, const std:
 
 // Asks for SCHED_FIFO at `priority` for the calling thread; false (errno kept) if not permitted.
 bool become_realtime(int priority) noexcept;
-// Names the calling thread (15 characters at most) and blocks all its signals.
+// Names the calling thread (15 characters at most).
 void name_thread(const char* name) noexcept;
-void block_signals() noexcept;
 
 } // namespace ringmix::os

@@ -70,7 +70,6 @@ bool become_realtime(int) noexcept { return machine().realtime; }
 
 void name_thread(const char* name) noexcept { world->current()->name = name; }
 
-void block_signals() noexcept {}
 
 } // namespace ringmix::os
 

@@ -11,7 +11,8 @@
 // The audio path uses nothing else: see docs/mixing.md for the protocol that runs over these words.
 //
 // Rules of this file: fixed-width fields only, offsets instead of pointers, no bool, enum, long,
-// bit-field or semaphore; one writer per 64-byte line; each field says who writes and who reads it.
+// bit-field or semaphore; each field says who writes it. What clients write and what the server writes lie in
+// 64-byte lines of their own; the versions of blocks are everybody's.
 // A reader trusts nothing here beyond its own copy of the geometry taken at attach (core/validate.h).
 // Frame numbers are absolute: they start at 0 with the device's first frame and never wrap.
 
@@ -31,7 +32,7 @@ inline constexpr std::uint64_t magic = 0x31584d474e495221; // "!RINGMX1", little
 inline constexpr std::uint32_t major_version = 1;          // differs: refuse
 inline constexpr std::uint32_t minor_version = 0;          // differs: fields were added at the end
 
-inline constexpr std::uint32_t max_slots = 64;    // the bits of Board::active
+inline constexpr std::uint32_t max_slots = 64;    // the bits of EngineWords::active
 inline constexpr std::uint32_t max_channels = 32; // of the device and of a client
 inline constexpr std::uint32_t block_frames = 64; // frames that share one version
 inline constexpr std::uint32_t max_blocks = 1u << 14;
@@ -107,8 +108,8 @@ struct alignas(64) Identity {
 
 // Words of the server's engine that every client reads.
 struct alignas(64) EngineWords {
-    Word64 active;  // bit i: slot i has a lane to mix. Server, release; posters, acquire
-    Word64 posting; // frames that the engine works on (a packed extent, as Slot::posting)
+    Word64 active;  // bit i: slot i has a lane to mix. Server (control and engine), release; posters, acquire
+    Word64 posting; // frames that the engine works on, as SlotStream::posting. Engine
     std::uint64_t reserved[6];
 };
 
@@ -120,7 +121,7 @@ inline constexpr std::uint32_t device_gone = 2;    // unplugged: nothing more wi
 inline constexpr unsigned device_state_bits = 8;
 
 // One timing snapshot. Written by the engine only; `sequence` is odd while it is being written.
-// Readers use SyncReader (core/sync_info.h): bounded tries, never blocked by a dead writer.
+// Readers use read_newest() (core/sync_info.h): bounded tries, never blocked by a dead writer.
 struct alignas(64) SyncEntry {
     Word64 sequence; // 2 * (number of this snapshot) when complete
     Word64 frame;    // absolute frame of hw_ptr: all before it has been played and silenced
@@ -142,11 +143,13 @@ struct alignas(64) SyncRing {
 // What a client writes about its stream: its own line, nobody else writes it while it lives.
 // The server takes the line over when the client is dead.
 //
-// stream word: low 32 bits one of stream_*, high 32 bits a serial number, bumped at each start.
+// stream word: low 32 bits one of stream_*, high 32 bits a serial number, bumped at each start. For the
+// engine's log and for ringmixctl: nobody mixes by it.
 //
 //   idle --prepare--> prepared --start--> running <--pause/resume--> paused
-//     ^                  |                   |  \--drain--> draining
-//     '----- drop -------'------ drop / end -'-----------------'
+//     ^                  |                |  |  \--drain--> draining
+//     |                  |                |  '--underrun--> xrun --prepare--> prepared
+//     '----- drop -------'--- drop / end -'-- from each of them
 inline constexpr std::uint32_t stream_idle = 0;
 inline constexpr std::uint32_t stream_prepared = 1;
 inline constexpr std::uint32_t stream_running = 2;
@@ -218,12 +221,12 @@ inline constexpr std::uint32_t slot_active = 2;
 inline constexpr std::uint32_t slot_retiring = 3;
 
 struct alignas(64) SlotConfig {
-    Word32 state;    // slot_*
+    Word32 state;    // slot_*: for ringmixctl. Whether a slot is mixed says EngineWords::active
     Word32 format;   // of the lane
     Word32 channels; // of the lane
     std::uint32_t reserved_word;
     Word64 lane_offset; // bytes into the arena
-    Word64 lane_frames; // cells of the lane; cell of frame f = (f - origin) mod lane_frames
+    Word64 lane_frames; // cells of the lane; which of them is a frame's: SlotStream::phase
     Word64 gain;        // see GainTable: release / acquire
     std::uint64_t reserved[3];
     Word64 map[max_channels / 8]; // byte d: the lane channel that device channel d plays, or no_channel
@@ -240,9 +243,8 @@ struct alignas(64) Slot {
 
 // The turn count of one block of the ring: everybody who changes what the block should contain
 // bumps it before recombining; a change seen afterwards means: recombine again.
-struct alignas(64) BlockVersion {
+struct BlockVersion {
     Word32 version;
-    std::uint32_t reserved[15];
 };
 
 struct alignas(64) Board {
@@ -268,7 +270,7 @@ static_assert(sizeof(SlotTail) == 64 && sizeof(GainTable) == 64 && offsetof(Gain
 static_assert(sizeof(StreamRecord) == 32 && sizeof(SlotLog) == 32 * stream_records);
 static_assert(sizeof(Slot) == 384 + sizeof(SlotLog) && offsetof(Slot, log) == 384 && offsetof(Slot, config) == 128 &&
               offsetof(Slot, gains) == 256);
-static_assert(sizeof(BlockVersion) == 64);
+static_assert(sizeof(BlockVersion) == 4);
 static_assert(offsetof(Board, geometry) == 64 && offsetof(Board, engine) == 192);
 static_assert(offsetof(Board, sync) == 256 && offsetof(Board, slots) == 256 + 64 * 17);
 static_assert(sizeof(Board) == 256 + 64 * 17 + sizeof(Slot) * max_slots);

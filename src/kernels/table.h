@@ -60,7 +60,6 @@ template <class V, class Load, class Gain = LaneGain> struct GainLanes {
 };
 
 template <class V> inline constexpr std::size_t step_samples = 2 * V::width;
-inline constexpr std::size_t ahead = 4; // lanes
 
 // Samples at ... at + steps * step_samples - 1 of the lanes to `out`.
 template <class V, class Lanes, class Sink, int steps>
@@ -69,12 +68,12 @@ void tile(std::byte* out, const Source* lanes, std::size_t count, std::size_t at
     using Sums = typename Lanes::template Sums<steps>;
     Sums sums;
     sums.clear();
+#pragma GCC unroll 2 // compilers copy all sums once a turn
     for (std::size_t i = 0; i < count; ++i) {
-        // Many lanes do not fit the first cache, and are too many and too short for what the
-        // processor fetches by itself.
-        if (i + ahead < count)
+        // Of the next tile: lanes are too many, and each of them too short, for what processors fetch by themselves.
+        if constexpr (steps > 1)
             for (std::size_t byte = 0; byte < steps * step_samples<V> * Sums::bytes; byte += 64)
-                __builtin_prefetch(lanes[i + ahead].cells + at * Sums::bytes + byte);
+                __builtin_prefetch(lanes[i].cells + (at + steps * step_samples<V>)*Sums::bytes + byte);
         sums.add(lanes[i].cells + at * Sums::bytes, lanes[i]);
     }
     if constexpr (Lanes::checked)

@@ -240,11 +240,4 @@ void raise_descriptor_limit() noexcept
 // prctl() cuts long names where pthread_setname_np() refuses them.
 void name_thread(const char* name) noexcept { ::prctl(PR_SET_NAME, name); }
 
-void block_signals() noexcept
-{
-    sigset_t all;
-    ::sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, nullptr);
-}
-
 } // namespace ringmix::os

@@ -41,8 +41,7 @@ SpawnResult spawn_detached(const std::vector<std::string>& arguments, const std:
 bool become_realtime(int priority) noexcept;
 // Lets this process have as many descriptors as it may (RLIMIT_NOFILE: the soft limit becomes the hard one).
 void raise_descriptor_limit() noexcept;
-// Names the calling thread (15 characters at most) and blocks all its signals.
+// Names the calling thread (15 characters at most).
 void name_thread(const char* name) noexcept;
-void block_signals() noexcept;
 
 } // namespace ringmix::os

@@ -73,7 +73,7 @@ void Attachment::map_board()
         reject(connection_.path(), fault);
 
     os::require_sealed_memory(descriptors[1].get(), view_.geometry.arena_bytes, "arena");
-    arena_ = os::Mapping::shared(descriptors[1].get(), view_.geometry.arena_bytes, 0, true, "arena");
+    arena_ = os::Mapping::sparse(descriptors[1].get(), view_.geometry.arena_bytes, "arena");
     view_.arena = arena_.data();
 }
 

@@ -8,7 +8,8 @@
 namespace ringmix::server {
 
 Arena::Arena(std::uint64_t bytes)
-    : bytes_(bytes), page_(os::page_bytes()), memory_(os::make_sealed_memory("ringmix-arena", bytes))
+    : bytes_(bytes), page_(os::page_bytes()),
+      memory_(os::make_sealed_memory("ringmix-arena", static_cast<std::size_t>(bytes)))
 {
 }
 

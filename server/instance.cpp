@@ -3,6 +3,7 @@
 #include "server/instance.h"
 
 #include "core/format.h"
+#include "os/process.h"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -43,7 +44,9 @@ std::uint64_t arena_bytes(const DeviceShape& shape, const Options& options) noex
     if (options.arena_bytes != 0)
         return options.arena_bytes;
     constexpr std::uint64_t mebibyte = 1 << 20, usual_rate = 48000;
-    return abi::max_slots * mebibyte * std::max<std::uint64_t>((shape.rate + usual_rate - 1) / usual_rate, 1);
+    const std::uint64_t bytes =
+        abi::max_slots * mebibyte * std::max<std::uint64_t>((shape.rate + usual_rate - 1) / usual_rate, 1);
+    return std::min(bytes, std::max(os::file_size_limit() / mebibyte, std::uint64_t{1}) * mebibyte);
 }
 
 abi::Geometry geometry_of(const DeviceShape& shape, const Options& options) noexcept
@@ -107,7 +110,7 @@ void Instance::lay_out_board(const Options& options, Say say)
     const std::size_t bytes = core::board_bytes(geometry);
     board_fd_ = os::make_sealed_memory("ringmix-board", bytes);
     board_memory_ = os::Mapping::shared(board_fd_.get(), bytes, 0, true, "board");
-    arena_memory_ = os::Mapping::sparse(arena_.fd(), arena_.bytes(), "arena");
+    arena_memory_ = os::Mapping::sparse(arena_.fd(), static_cast<std::size_t>(arena_.bytes()), "arena");
 
     // All zeros, as new memory is, but for what follows.
     auto* board = new (board_memory_.data()) abi::Board{};

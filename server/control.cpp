@@ -68,6 +68,7 @@ Control::~Control()
 {
     if (requests_.instance() != nullptr && requests_.players() != 0)
         requests_.instance()->device().leave_running(); // clients that hold the descriptor play on
+    requests_.close(); // before the socket: who knocks meanwhile sees that this server is just ending
     for (auto& [fd, connection] : connections_)
         closer_.close(std::move(connection->socket));
     closer_.close(listener_.take_socket()); // some may have said something without being accepted yet

@@ -140,7 +140,7 @@ void Engine::scrub(std::uint64_t frame) noexcept
     while (length > 0) {
         const std::uint64_t offset = from % ring;
         const std::uint64_t count = std::min(length, ring - offset);
-        std::memset(view_.ring + offset * view_.frame_bytes, 0, count * view_.frame_bytes);
+        std::memset(view_.ring + offset * view_.frame_bytes, 0, static_cast<std::size_t>(count * view_.frame_bytes));
         from += count;
         length -= count;
     }

@@ -32,8 +32,12 @@ Listener Listener::passed(os::Descriptor socket)
 
 Listener::~Listener()
 {
+    // Closing it takes a while: not between the end of the file and that of the lock, in which a program finds
+    // nobody, starts a server, and that one finds the lock held.
+    watch_.reset();
     if (lock_ && file_at(path_) == file_)
         ::unlink(path_.c_str());
+    lock_.reset();
 }
 
 Listener::File Listener::file_at(const std::string& path) noexcept

@@ -73,6 +73,7 @@ public:
     std::string description() const;                                // of the instance, for people
 
 private:
+    bool tell(Session& session, int error, const std::string& text); // an Error; the connection stays
     bool hello(Session& session, const protocol::Hello& hello);
     bool welcome_player(Session& session, const protocol::Hello& hello);
     protocol::Welcome welcome_for(std::uint32_t slot) const;

@@ -58,7 +58,7 @@ void Stream::configure(std::uint32_t format, std::uint32_t channels, std::uint64
         throw ClientError(EPROTO, "the server gave a lane outside its arena");
     lane_ = seat_->view().arena + lane.lane_offset;
     lane_frames_ = lane.lane_frames;
-    os::touch(lane_, lane_frames_ * frame_bytes_);
+    os::touch(lane_, static_cast<std::size_t>(lane_frames_ * frame_bytes_));
     buffer_frames_ = buffer_frames;
     sample_bytes_ = core::sample_bytes(format);
     channels_ = channels;
@@ -129,7 +129,7 @@ void Stream::copy_in(Position position, std::span<const ChannelArea> areas, std:
         const std::uint64_t count = std::min(frames - done, lane_frames_ - cell);
         std::byte* to = lane_ + cell * frame_bytes_;
         if (interleaved) {
-            std::memcpy(to, areas[0].base + done * frame_bytes_, count * frame_bytes_);
+            std::memcpy(to, areas[0].base + done * frame_bytes_, static_cast<std::size_t>(count * frame_bytes_));
         } else {
             for (std::uint32_t c = 0; c < channels_; c++)
                 for (std::uint64_t i = 0; i < count; i++)
@@ -150,7 +150,7 @@ void Stream::silence(Position position, std::uint64_t frames) noexcept
     while (frames > 0) {
         const std::uint64_t cell = cell_of(position).value;
         const std::uint64_t count = std::min(frames, lane_frames_ - cell);
-        std::memset(lane_ + cell * frame_bytes_, silence_, count * frame_bytes_);
+        std::memset(lane_ + cell * frame_bytes_, silence_, static_cast<std::size_t>(count * frame_bytes_));
         position = position + count;
         frames -= count;
     }

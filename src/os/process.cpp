@@ -237,6 +237,12 @@ void raise_descriptor_limit() noexcept
     ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+std::uint64_t file_size_limit() noexcept
+{
+    rlimit limit{};
+    return ::getrlimit(RLIMIT_FSIZE, &limit) < 0 ? RLIM_INFINITY : std::uint64_t{limit.rlim_cur};
+}
+
 // prctl() cuts long names where pthread_setname_np() refuses them.
 void name_thread(const char* name) noexcept { ::prctl(PR_SET_NAME, name); }
 

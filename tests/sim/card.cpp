@@ -63,7 +63,6 @@ void Card::prepare()
 {
     advance();
     state_ = State::prepared;
-    epoch_++;
     base_ = read_ = silenced_ = hw_ = 0;
     arming_++;
 }
@@ -72,6 +71,7 @@ int Card::start()
 {
     if (start_error != 0)
         return -start_error;
+    epoch_++;
     start_ns_ = world->now();
     stamp_ns_ = 0; // until it moves
     state_ = State::running;

@@ -55,7 +55,7 @@ public:
 
     // What is true. Frames are counted from the last prepare() on.
     std::uint64_t played() const noexcept; // now, without what has been read ahead
-    std::uint64_t epoch() const noexcept { return epoch_; } // counts prepare()
+    std::uint64_t epoch() const noexcept { return epoch_; } // counts start()
     std::int64_t started_ns() const noexcept { return start_ns_; }
     // Reads what has become due; `heard` gets each frame.
     void advance();

@@ -107,7 +107,9 @@ int Pcm::set_parameters()
     snd_pcm_sw_params_set_stop_threshold(pcm_, sw, wishes_.stop_threshold);
     wishes_.avail_min = std::clamp<snd_pcm_uframes_t>(wishes_.avail_min, 1, wishes_.buffer);
     snd_pcm_sw_params_set_avail_min(pcm_, sw, wishes_.avail_min);
-    return snd_pcm_sw_params(pcm_, sw);
+    const int result_sw = snd_pcm_sw_params(pcm_, sw);
+    snd_pcm_sw_params_get_avail_min(sw, &wishes_.avail_min); // not below the period, for libasound
+    return result_sw;
 }
 
 bool Pcm::configure(const PcmWishes& wishes)
@@ -288,6 +290,7 @@ void Pcm::pause()
     snd_pcm_sframes_t delay = 0;
     if (snd_pcm_delay(pcm_, &delay) < 0)
         fail("{}: no delay while it is paused", name_);
+    note("paused, delay", delay, static_cast<std::int64_t>(score_->floor()));
     score_->paused_at(static_cast<std::int64_t>(score_->appl()) - delay);
     note("paused, delay", delay);
     last_heard_ = INT64_MIN;

@@ -27,7 +27,6 @@ struct Tail {
     std::uint64_t word = 0; // changes whenever it is left anew
     Extent frames;
     std::uint64_t fade = 0;
-    friend bool operator==(const Tail& a, const Tail& b) { return a.word == b.word && a.fade == b.fade; }
 };
 
 struct Gain {

@@ -215,8 +215,8 @@ bool Player::act()
         rewind_some();
         break;
     case 2:
-        if (dice_.one_in(4))
-            pcm_.forward(1 + dice_.below(64));
+        if (const snd_pcm_sframes_t room = pcm_.avail(); room > 0 && dice_.one_in(4))
+            pcm_.forward(1 + dice_.below(static_cast<std::uint64_t>(std::min<snd_pcm_sframes_t>(room, 64))));
         break;
     case 3:
         if (running)
@@ -289,7 +289,7 @@ void change_one(client::Connection& connection, Score& score, Dice& dice)
     const bool muted = score.muted;
     apply(score, request);
     const std::uint32_t target = score.muted ? 0 : score.level;
-    world->note("asks for a gain of", target);
+    world->note("asks for a gain of", target, score.slot());
     score.ask_gain(target);
     if (connection.ask<protocol::Done>(request).count != 0)
         return;

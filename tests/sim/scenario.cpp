@@ -227,7 +227,7 @@ void ignore_messages(const char*, int, const char*, int, const char*, ...) {}
 RunResult run_scenario(const RunOptions& options)
 {
     const Plan plan = make_plan(options);
-    static World the_world(mixed(options.seed));
+    static World the_world(options.seed);
     the_world.verbose = options.verbose;
     world->describe = [&] { return plan.text; };
     static Ear the_ear(truth_of(plan));

@@ -133,8 +133,10 @@ void Score::begin(Ask ask)
     ask_ = ask;
     began_ns_ = world->now();
     low_ = ear_.low();
-    applied_ = started_ = may_start_ = cut_known_ = false;
+    applied_ = stop_applied_ = started_ = may_start_ = cut_known_ = false;
     old_end_ = end_;
+    if (ask != Ask::look)
+        end_low_ = end_;
     range_word_ = peek::range_word(slot_);
     tail_ = peek::tail(slot_, ear_.now());
     may_start_ = ask == Ask::start || ask == Ask::drain;
@@ -196,7 +198,7 @@ bool Score::look_for_cut()
     if (cut_known_)
         return true;
     const peek::Tail tail = peek::tail(slot_, ear_.now());
-    if (tail == tail_ || tail.frames.empty())
+    if (tail.word == tail_.word || tail.frames.empty())
         return false;
     cut_end_ = tail.frames.end;
     cut_ = tail.frames.end - std::min(tail.fade, tail.frames.end);
@@ -207,19 +209,19 @@ bool Score::look_for_cut()
 void Score::perhaps_stopped()
 {
     const bool known = look_for_cut();
-    if (applied_ && !known)
+    if (stop_applied_ && !known)
         return;
     for (std::uint64_t frame = low_; frame < last_; frame++) {
         const Cell* old = cell(frame);
         if (old == nullptr || old->count == 0)
             continue;
-        if (!applied_)
+        if (!stop_applied_)
             add(frame, {});
-        const Sound sound = old->sounds[0];
+        const Sound sound = old->sounds[0].version != 0 ? old->sounds[0] : old->sounds[1];
         if (known && frame >= cut_ && frame < cut_end_ && sound.version != 0 && sound.fade_length == 0)
             add(frame, {sound.version, static_cast<std::uint32_t>(gain_at(cut_)), sound.position, cut_, cut_end_ - cut_});
     }
-    applied_ = true;
+    stop_applied_ = true;
 }
 
 void Score::passes()
@@ -287,7 +289,9 @@ void Score::end_write(std::uint64_t frames, bool running)
     const std::uint64_t stored = std::max(from, low_);
     if (stored < to)
         put_run(stored - origin_, to - origin_, write_version_);
-    end_ = std::max(to, std::min(origin_ + old_end_, std::max(from, low_))) - origin_;
+    // What came too late to be taken back is still its end.
+    end_ = std::max(to, std::min(origin_ + old_end_, std::max(from, high))) - origin_;
+    end_low_ = std::max(to, std::min(origin_ + old_end_, std::max(from, low_))) - origin_;
     cut_runs(std::max(end_, high - std::min(high, origin_)));
 }
 
@@ -340,28 +344,32 @@ void Score::check_start(std::uint64_t first, bool stood) const
 void Score::settle_stop(bool certain)
 {
     const std::uint64_t first = origin_ + floor_, end = origin_ + old_end_;
-    const std::uint64_t high = ear_.high();
-    if (end <= low_ && end <= first + 0)
-        return;
+    const std::uint64_t high = ear_.high(), end_low = std::min(end, origin_ + end_low_);
     if (!look_for_cut()) {
-        if (std::max(first, low_) < end && first < low_ && ear_.quiet_time() && certain)
+        if (std::max(first, low_) < end_low && first < low_ && ear_.quiet_time() && certain)
             fail("{}: was stopped at {} to {}, has begun at {}, and has no tail", name_, low_, high, first);
         cut_ = cut_end_ = first; // nothing of it was to be heard
         if (end <= low_)
             return;
     } else if (ear_.quiet_time()) {
-        const std::uint64_t at_least = std::min(end, std::max(first, low_));
+        const std::uint64_t at_least = std::min(end_low, std::max(first, low_));
         const std::uint64_t at_most = std::min(end, std::max(first, high));
         if (cut_ < at_least || cut_ > at_most)
-            fail("{}: was cut at {}, not between {} and {}", name_, cut_, at_least, at_most);
+            fail("{}: was cut at {}, not between {} and {} (stream {} to {}, tail {:x}, before {:x})", name_, cut_,
+                 at_least, at_most, first, end, peek::tail(slot_, 0).word, tail_.word);
     }
-    tail_until_ = std::max(tail_until_, cut_end_);
+    if (cut_known_)
+        tail_until_ = std::max(tail_until_, cut_end_);
     for (std::uint64_t frame = std::max(cut_, low_); frame < last_; frame++) {
         const Cell* old = cell(frame);
         if (old == nullptr || old->count == 0)
             continue;
         Cell was = *old;
-        set(frame, {});
+        const bool sure = certain || frame >= high;
+        if (sure)
+            set(frame, {});
+        else
+            add(frame, {});
         const bool fades = frame < cut_end_;
         for (unsigned i = 0; i < was.count && fades; i++) {
             Sound& sound = was.sounds[i];
@@ -370,7 +378,7 @@ void Score::settle_stop(bool certain)
             sound.fade_gain = static_cast<std::uint32_t>(gain_at(cut_));
             sound.fade_start = cut_;
             sound.fade_length = cut_end_ - cut_;
-            if (cell(frame)->count == 0 && was.count == 1)
+            if (sure && was.count == 1)
                 set(frame, sound);
             else
                 add(frame, sound);
@@ -383,7 +391,8 @@ void Score::end_stop(bool faded)
     const bool was_running = running_;
     ask_ = Ask::none;
     running_ = false;
-    if (!was_running || std::exchange(floating_, false))
+    unplaced_ = std::exchange(floating_, false);
+    if (!was_running || unplaced_)
         return;
     settle_stop(true);
     const std::uint64_t fade = cut_end_ - cut_;
@@ -408,6 +417,10 @@ void Score::end_xrun()
 // What the program was told: where it goes on.
 void Score::paused_at(std::int64_t position)
 {
+    if (unplaced_) {
+        floor_ = static_cast<std::uint64_t>(position);
+        return;
+    }
     const auto stands = origin_ + static_cast<std::uint64_t>(position);
     const std::uint64_t first = origin_ + floor_;
     if (ear_.quiet_time() && (stands < std::max(first, low_) || stands > std::max(first, ear_.high())))
@@ -450,7 +463,7 @@ void Score::die()
         tail_ = peek::tail(slot_, ear_.now());
         cut_known_ = false;
         old_end_ = end_;
-        applied_ = false;
+        stop_applied_ = false;
     }
 }
 
@@ -467,8 +480,8 @@ void Score::bury()
         buried_ = true;
         if (running_ || started_) {
             running_ = true;
-            if (end_ < write_at_ + write_frames_ && ask_ == Ask::write)
-                old_end_ = std::max(old_end_, write_at_ + write_frames_);
+            if (ask_ == Ask::write)
+                old_end_ = std::max({old_end_, end_, write_at_ + write_frames_});
             cut_known_ = false;
             if (look_for_cut()) {
                 settle_stop(false);
@@ -547,6 +560,8 @@ void Score::watch_gain()
         return;
     }
     gain_word_ = gain.word;
+    if (gain.flat && gain.target == target_) // from what it was to what it was
+        return forget_asked(gain.target);
     const auto made = std::find_if(asked_.begin(), asked_.end(), [&](const Asked& a) { return a.gain == gain.target; });
     if (made == asked_.end())
         fail("{}: gain becomes {}, and nobody has asked for that", name_, gain.target);
@@ -558,11 +573,19 @@ void Score::watch_gain()
         const auto from = static_cast<std::uint32_t>(gain_at(start));
         std::erase_if(ramps_, [&](const Ramp& ramp) { return ramp.start + ramp.length + ear_.truth().rate < start; });
         ramps_.push_back({start, length, from, gain.target});
-    } else if (gain.target != target_) {
+    } else {
         fail("{}: gain becomes {} at once", name_, gain.target);
     }
     target_ = gain.target;
-    asked_.erase(asked_.begin(), made + 1);
+    asked_.erase(asked_.begin(), made);
+    forget_asked(gain.target);
+}
+
+// Several that ask for the same may be answered by one change.
+void Score::forget_asked(std::uint32_t gain)
+{
+    while (!asked_.empty() && asked_.front().gain == gain)
+        asked_.erase(asked_.begin());
 }
 
 } // namespace ringmix::sim

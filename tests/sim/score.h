@@ -133,6 +133,7 @@ private:
     void perhaps_stopped();
     void settle_stop(bool certain);
     void bury();
+    void forget_asked(std::uint32_t gain);
 
     Ear& ear_;
     std::string name_;
@@ -146,8 +147,10 @@ private:
     std::vector<Run> runs_;
     std::uint64_t appl_ = 0, end_ = 0, floor_ = 0, origin_ = 0;
     std::uint64_t old_end_ = 0; // of the stream, before the call that stands
+    std::uint64_t end_low_ = 0; // if what could still be taken back of it was
     bool running_ = false;
     bool floating_ = false; // runs, and has had nothing to play yet: nobody knows where it began
+    bool unplaced_ = false; // the same of the run before
     bool dead_ = false, silent_ = false, buried_ = false;
 
     Ask ask_ = Ask::none;
@@ -155,7 +158,7 @@ private:
     std::uint64_t low_ = 0;  // the earliest horizon of the call
     std::uint64_t write_at_ = 0, write_frames_ = 0;
     std::uint32_t write_version_ = 0;
-    bool applied_ = false, started_ = false, may_start_ = false;
+    bool applied_ = false, stop_applied_ = false, started_ = false, may_start_ = false;
     std::uint64_t range_word_ = 0; // at the beginning of the call
     peek::Tail tail_;              // the same
     bool cut_known_ = false;

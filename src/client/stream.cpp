@@ -369,7 +369,10 @@ std::int64_t Stream::heard_position() const noexcept
 
 std::int64_t Stream::time_of_horizon(std::uint64_t position) const noexcept
 {
-    return seat_->timeline().time_of(standing_.read().frame_of({position}).value - geometry().margin_frames);
+    const Standing standing = standing_.read();
+    if (Position{position} <= standing.floor)
+        return seat_->timeline().clock_ns(); // it is the horizon, or behind it, however far ahead the run begins
+    return seat_->timeline().time_of(standing.frame_of({position}).value - geometry().margin_frames);
 }
 
 std::int64_t Stream::time_heard(std::uint64_t position) const noexcept

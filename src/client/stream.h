@@ -77,7 +77,8 @@ public:
     // run has not begun to be heard, device latency included; where it stands, if it does not run).
     std::int64_t horizon_position() const noexcept;
     std::int64_t heard_position() const noexcept;
-    // When `position` will be the horizon (ns, CLOCK_MONOTONIC); only while running.
+    // When `position` will be the horizon (ns, CLOCK_MONOTONIC), not in the future if it is so already; only while
+    // running.
     std::int64_t time_of_horizon(std::uint64_t position) const noexcept;
     // When `position` will have been heard; only while running.
     std::int64_t time_heard(std::uint64_t position) const noexcept;

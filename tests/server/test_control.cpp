@@ -9,6 +9,7 @@
 #include "tests/os/support.h"
 
 #include <arpa/inet.h>
+#include <ctime>
 #include <doctest/doctest.h>
 #include <filesystem>
 #include <netinet/in.h>
@@ -184,11 +185,18 @@ TEST_CASE("control: without descriptors it rests, says so once, and goes on when
     REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
     CHECK(::connect(waiting.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
     const bool said = comes_true([&] { return captured.count("cannot take a connection") != 0; });
-    std::this_thread::sleep_for(std::chrono::milliseconds(300)); // for more lines, of which there are to be none
+    // Nothing is to happen now: no more lines, and next to no work.
+    timespec before_rest{}, after_rest{};
+    ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before_rest);
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after_rest);
+    const std::int64_t worked_ms =
+        (after_rest.tv_sec - before_rest.tv_sec) * 1000 + (after_rest.tv_nsec - before_rest.tv_nsec) / 1'000'000;
     const std::string state = state_of(before.get());
     REQUIRE(::setrlimit(RLIMIT_NOFILE, &kept) == 0);
 
     CHECK(said);
+    CHECK(worked_ms < 100);
     CHECK(state == "running");
     os::send_packet(waiting.get(), core::bytes_of(hello_of(protocol::role_tool)));
     CHECK(answer(waiting.get()) == protocol::type_welcome);

@@ -115,6 +115,8 @@ TEST_CASE("requests: a change of gain before there is a lane does not reach the 
     FakeSession first, second;
     house.greet(first);
     house.ask<protocol::Done>(first, gain_of(first.slot, -600));
+    house.step();
+    house.ask<protocol::Done>(first, gain_of(first.slot, -1200)); // waits for the ramp before it
     const std::uint32_t slot = first.slot;
     house.requests.leave(first, "it has closed");
     CHECK(house.requests.players() == 1); // until the engine knows
@@ -122,6 +124,8 @@ TEST_CASE("requests: a change of gain before there is a lane does not reach the 
     CHECK(house.requests.players() == 0);
     house.greet(second);
     CHECK(second.slot == slot);
+    house.step();
+    house.device->frame += 1000;
     house.step();
     CHECK(core::read_gains(house.slot(second)).at(house.device->frame + 1000) == abi::unity_gain);
 }

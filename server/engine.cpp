@@ -80,8 +80,8 @@ void Engine::cycle() noexcept
     publish(position);
     played_.store(position.frame, relaxed);
 
-    // Clients publish their range before they read the position: whoever comes second mixes.
-    std::atomic_thread_fence(std::memory_order_seq_cst);
+    // Clients publish their range before they read the position: whoever comes second mixes. The fence that
+    // this takes is the one in post(), behind the bumps (tests/model: engine-without-bump-fence-arm64).
     mix_within_reach(position.frame + view_.geometry.reach_frames);
     repairs_.fetch_add(poster_.repair(), relaxed);
     change_gains();

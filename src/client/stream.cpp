@@ -159,7 +159,7 @@ void Stream::post_reachable(Position to) noexcept
 {
     const Frame wanted = now_.frame_of(to);
     for (;;) {
-        std::atomic_thread_fence(std::memory_order_seq_cst);
+        std::atomic_thread_fence(std::memory_order_seq_cst); // tests/model: write-without-fence
         const Timeline::Reading time = seat_->timeline().read();
         if (time.generation != posted_generation_) { // the device's ring was emptied
             posted_generation_ = time.generation;
@@ -289,7 +289,7 @@ void Stream::stop(std::uint32_t state, Rest rest) noexcept
 // change is visible: either the engine sees the change, or this sees the engine's new position.
 std::uint64_t Stream::reach_after_change() const noexcept
 {
-    std::atomic_thread_fence(std::memory_order_seq_cst);
+    std::atomic_thread_fence(std::memory_order_seq_cst); // tests/model: drop-without-fence
     return seat_->timeline().read().published + geometry().reach_frames;
 }
 

@@ -23,7 +23,7 @@ void part_readers(const BoardView& view, Extent frames) noexcept
         view.versions[offset / abi::block_frames].version.fetch_add(1, std::memory_order_acq_rel);
         frames.start += std::min(abi::block_frames - offset % abi::block_frames, ring - offset);
     }
-    std::atomic_thread_fence(release);
+    std::atomic_thread_fence(release); // tests/model: tail-without-fence-arm64
 }
 
 // For the engine's log. A reader of one of a newer record's words sees its serial, or none, next.
@@ -54,7 +54,7 @@ void leave_tail(const BoardView& view, abi::Slot& slot, Extent range, Ending end
     const Extent changing{now, std::max(ending.end, unpack(tail.range.load(relaxed), now).end)};
 
     stream.phase.store(phase, release); // the tail before this one gives way
-    part_readers(view, changing);
+    part_readers(view, changing); // tests/model: tail-without-first-bump
     note_end(slot, ending.end, ending.end - ending.cut);
     tail.phase.store(phase, relaxed);
     tail.gain.store(read_gains(slot).at(ending.cut), relaxed);
@@ -62,7 +62,7 @@ void leave_tail(const BoardView& view, abi::Slot& slot, Extent range, Ending end
     tail.range.store(pack({std::min(range.start, ending.end), ending.end}), release);
 
     stream.range.store(0, release);
-    part_readers(view, changing);
+    part_readers(view, changing); // tests/model: tail-without-second-bump
     stream.phase.store(phase | abi::tail_flag, release);
 }
 

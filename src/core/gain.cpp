@@ -50,7 +50,8 @@ GainCurve with_ramp(const GainCurve& curve, std::uint64_t now, std::uint64_t sta
     const std::size_t room = result.frames.size() - 2;
     for (std::size_t i = 0; i < curve.frames.size(); i++) {
         const bool passed = i + 1 < curve.frames.size() && curve.frames[i + 1] <= now;
-        if (passed || curve.frames[i] >= start)
+        const bool repeated = i > 0 && curve.frames[i] == curve.frames[i - 1] && curve.gains[i] == curve.gains[i - 1];
+        if (passed || repeated || curve.frames[i] >= start)
             continue;
         if (count == room) {
             std::copy(result.frames.begin() + 1, result.frames.begin() + count, result.frames.begin());

@@ -26,7 +26,7 @@ std::uint64_t boundary_below(unsigned bits, std::uint64_t ring)
 } // namespace
 
 Card::Card(const server::DeviceShape& shape, const CardHabits& habits)
-    : shape_(shape), habits_(habits), frame_bytes_(shape.channels * core::sample_bytes(shape.format)),
+    : Object(its_kind), shape_(shape), habits_(habits), frame_bytes_(shape.channels * core::sample_bytes(shape.format)),
       ring_(std::make_shared<Block>("ring", std::size_t{shape.ring_frames} * frame_bytes_)),
       boundary_(boundary_below(habits.boundary_bits, shape.ring_frames)),
       narrow_boundary_(boundary_below(habits.narrow_bits, shape.ring_frames))

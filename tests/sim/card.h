@@ -27,6 +27,7 @@ struct CardHabits {
 
 class Card final : public Object {
 public:
+    static constexpr Kind its_kind = Kind::card;
     enum class State { setup, prepared, running, stopped, suspended, gone };
 
     Card(const server::DeviceShape& shape, const CardHabits& habits);

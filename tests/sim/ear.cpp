@@ -24,10 +24,10 @@ void Counts::add(const Counts& other)
 
 std::string Counts::text() const
 {
-    return fmt::format("{} frames, {} with sound; excused: {} either, {} in flight, {} unreached, {} engine stood, "
+    return fmt::format("{} frames, {} with sound; excused: {} either, {} in the gap, {} in flight, {} unreached, {} engine stood, "
                        "{} restart; {} streams, {} calls, {} wakes ({} for nothing), {} xruns, {} drains, {} gains, "
                        "{} deaths, {} stops",
-                       frames, sounding, either, in_flight, unreached, engine_stood, restart, streams, calls, wakes,
+                       frames, sounding, either, gap, in_flight, unreached, engine_stood, restart, streams, calls, wakes,
                        idle_wakes, xruns, drains, gains, deaths, stops);
 }
 
@@ -76,6 +76,21 @@ Score* Ear::score_in_slot(std::uint32_t slot) noexcept
     return nullptr;
 }
 
+std::vector<Cell> Ear::some_cells(std::size_t count)
+{
+    for (auto& spare : spare_) {
+        if (spare.size() < count || spare.size() > 4 * count)
+            continue;
+        std::vector<Cell> cells = std::move(spare);
+        spare = std::move(spare_.back());
+        spare_.pop_back();
+        for (Cell& cell : cells)
+            cell.frame = ~std::uint64_t{0};
+        return cells;
+    }
+    return std::vector<Cell>(count);
+}
+
 void Ear::find_engine()
 {
     for (const Fibre* fibre : world->fibres())
@@ -110,11 +125,16 @@ void Ear::time_passes()
     follow_device();
     for (Score* score : open_)
         score->passes();
-    std::erase_if(open_, [](const Score* score) { return score->over() && score->dead(); });
+    std::erase_if(open_, [this](Score* score) {
+        const bool done = score->over() && !score->open();
+        if (done)
+            spare_cells(score->give_cells_back());
+        return done;
+    });
     if (engine_ == nullptr)
         return;
     if (engine_->waits != engine_waits_) { // it has finished a cycle
-        engine_waits_ = engine_->waits;
+        engine_waits_ = world->looks = engine_->waits;
         engine_idle_ns_ = world->now();
         const peek::Snapshot newest = peek::newest();
         covered_.push_back({world->now(), newest.frame + truth_.reach});
@@ -122,6 +142,13 @@ void Ear::time_passes()
     const std::int64_t long_ago = world->now() - ns_of(truth_.margin);
     for (; !covered_.empty() && covered_.front().time <= long_ago; covered_.pop_front())
         sure_ = std::max(sure_, covered_.front().frame);
+}
+
+void Ear::somebody_runs()
+{
+    for (Score* score : open_)
+        if (score->busy() || score->dead())
+            score->passes();
 }
 
 bool Ear::engine_stalled() const noexcept
@@ -142,9 +169,11 @@ void Ear::batch(std::uint32_t point, std::uint64_t from, std::uint32_t frames)
     const Fibre* fibre = world->current();
     if (fibre == nullptr)
         return;
+    if (world->verbose)
+        world->note(point == core::test_posting ? "posts" : point == core::test_gathered ? "has gathered" : point == core::test_stored ? "has stored" : "is done", from, frames);
     Batch& batch = batches_[fibre->number];
     if (point == core::test_posting)
-        batch = {from, frames, world->now(), engine_ != nullptr ? engine_->waits : 0, true};
+        batch = {from, frames, world->now(), true};
     else if (point == core::test_settled)
         batch.open = false;
 }
@@ -175,6 +204,7 @@ void Ear::heard(std::uint64_t frame, const std::byte* bytes)
             score->passes();
     }
     counts.frames++;
+    heard_to_ = frame + 1;
     static std::vector<Part> parts;
     parts.clear();
     for (const Score* score : open_)
@@ -191,9 +221,13 @@ void Ear::add_sound(const Score& score, std::uint64_t frame, const Sound& sound,
         return;
     std::int64_t samples[abi::max_channels];
     values(score.voice(), sound.version, sound.position, samples);
-    const std::uint64_t gain = sound.fade_length == 0
-                                   ? score.gain_at(frame)
-                                   : on_line(sound.fade_gain, 0, frame - sound.fade_start, sound.fade_length);
+    std::uint64_t gain = 0;
+    if (sound.fade == 0) {
+        gain = score.gain_at(frame);
+    } else {
+        const Fade& fade = score.fade(sound.fade);
+        gain = on_line(fade.gain, 0, frame - fade.start, fade.length);
+    }
     for (std::uint32_t d = 0; d < truth_.sink.channels; d++)
         if (score.map[d] != abi::no_channel)
             sums[d] += static_cast<Wide>(samples[score.map[d]]) * static_cast<std::int64_t>(gain);
@@ -253,7 +287,7 @@ bool Ear::excused(std::uint64_t frame)
         if (!batch.open || world->now() - batch.since < grace_ns() || !fibre.interrupted)
             continue;
         const std::uint64_t place = (frame % truth_.ring + truth_.ring - batch.from % truth_.ring) % truth_.ring;
-        if (place >= batch.frames || engine_->waits > batch.cycles + repaired)
+        if (place >= batch.frames || world->looks > fibre.looks + repaired)
             continue;
         counts.in_flight++;
         return true;
@@ -276,10 +310,15 @@ void Ear::report(std::uint64_t frame, const std::byte* bytes, const std::vector<
         add_sound(*part.score, frame, part.cell->sounds[part.cell->count - 1], alone);
         for (std::uint32_t d = 0; d < truth_.sink.channels; d++)
             without[d] = sums[d] - alone[d];
-        const Sound& sound = part.cell->sounds[part.cell->count - 1];
-        text += fmt::format("\n   {} position {} version {} ({} possibilities){}{}", part.score->name(), sound.position,
-                            sound.version, part.cell->count, sound.fade_length != 0 ? " fading" : "",
-                            agrees(frame, bytes, without) ? ": IS MISSING" : "");
+        text += fmt::format("\n   {}:", part.score->name());
+        for (unsigned i = 0; i < part.cell->count; i++) {
+            const Sound& sound = part.cell->sounds[i];
+            text += fmt::format(" position {} version {}{};", sound.position, sound.version,
+                                sound.fade != 0 ? " fading" : "");
+        }
+        text += fmt::format(" adds {} with gain {}, slot {}", static_cast<std::int64_t>(alone[0] >> 30),
+                            part.score->gain_at(frame), part.score->slot());
+        text += agrees(frame, bytes, without) ? " IS MISSING" : "";
     }
     for (const Score* score : open_)
         text += fmt::format("\n   {}: running {} origin {} appl {} last {} gain {}", score->name(), score->running(),

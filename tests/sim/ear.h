@@ -21,6 +21,7 @@ struct Counts {
     std::uint64_t frames = 0;       // heard
     std::uint64_t sounding = 0;     // of those, with something in them
     std::uint64_t either = 0;       // as before or as after a call that stood
+    std::uint64_t gap = 0;          // may be missing: its stream was just becoming a tail
     std::uint64_t in_flight = 0;    // spoilt: in the batch of a poster that stood or was dead
     std::uint64_t unreached = 0;    // wrong: the engine had not come to mix there
     std::uint64_t engine_stood = 0; // wrong: the engine stood in the middle of a cycle
@@ -49,6 +50,7 @@ public:
     std::uint64_t now() const noexcept;
     std::uint64_t low() const noexcept;
     std::uint64_t high() const noexcept;
+    std::uint64_t heard_to() const noexcept { return heard_to_; } // everything before it has been heard
     std::int64_t ns_of(std::uint64_t frames) const noexcept
     {
         return static_cast<std::int64_t>(frames * std::uint64_t{second} / truth_.rate);
@@ -63,7 +65,12 @@ public:
     Score& add_score(const std::string& name, const Voice& voice, std::uint32_t slot, std::uint32_t gain);
     Score* score_in_slot(std::uint32_t slot) noexcept;
 
+    // Memory for scores, used again.
+    std::vector<Cell> some_cells(std::size_t count);
+    void spare_cells(std::vector<Cell> cells) { spare_.push_back(std::move(cells)); }
+
     void time_passes();
+    void somebody_runs(); // at the same time as somebody else
     void heard(std::uint64_t frame, const std::byte* bytes);
     void heard_next(const std::byte* bytes) { heard(next_++, bytes); }
     void heard_silence(std::uint64_t count);
@@ -85,7 +92,6 @@ private:
         std::uint64_t from = 0;
         std::uint32_t frames = 0;
         std::int64_t since = 0;
-        std::uint64_t cycles = 0; // of the engine, then
         bool open = false;
     };
     struct Covered {
@@ -107,6 +113,7 @@ private:
 
     Truth truth_;
     std::vector<std::unique_ptr<Score>> scores_;
+    std::vector<std::vector<Cell>> spare_;
     std::vector<Score*> open_; // those of which something may still be heard
     std::map<std::uint32_t, Batch> batches_; // by fibre
     std::deque<Covered> covered_;
@@ -115,6 +122,7 @@ private:
     std::uint64_t engine_waits_ = 0;
     std::int64_t engine_idle_ns_ = 0;
     std::uint64_t next_ = 0; // virtual: the next frame
+    std::uint64_t heard_to_ = 0;
     std::int64_t disturbed_until_ = 0;
     std::uint64_t known_epoch_ = 0;
     std::uint64_t base_ = 0; // of the card's epoch

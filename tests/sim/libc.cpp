@@ -23,6 +23,8 @@ using namespace ringmix::sim;
 namespace {
 
 struct Epoll final : Object {
+    static constexpr Kind its_kind = Kind::epoll;
+    Epoll() : Object(its_kind) {}
     struct Watched {
         std::weak_ptr<Object> object;
         epoll_data_t data;

@@ -19,8 +19,9 @@ namespace ringmix::sim {
 class Score;
 
 struct Block final : Object {
+    static constexpr Kind its_kind = Kind::block;
     Block(std::string block_name, std::size_t size)
-        : name(std::move(block_name)), bytes(size), data(static_cast<std::byte*>(std::calloc((size + 4095) / 4096, 4096)))
+        : Object(its_kind), name(std::move(block_name)), bytes(size), data(static_cast<std::byte*>(std::calloc((size + 4095) / 4096, 4096)))
     {
     }
     ~Block() override { std::free(data); }
@@ -32,6 +33,8 @@ struct Block final : Object {
 };
 
 struct TimerObject final : Object {
+    static constexpr Kind its_kind = Kind::timer;
+    TimerObject() : Object(its_kind) {}
     std::int64_t expires = never;
     bool readable() const override { return world->now() >= expires; }
     std::int64_t readable_at() const override { return expires; }
@@ -43,6 +46,8 @@ struct Mail {
 };
 
 struct Socket final : Object {
+    static constexpr Kind its_kind = Kind::socket;
+    Socket() : Object(its_kind) {}
     std::uint32_t process = 0;
     std::weak_ptr<Socket> peer;
     std::uint32_t peer_process = 0;
@@ -59,16 +64,22 @@ struct Socket final : Object {
 };
 
 struct Listener final : Object {
+    static constexpr Kind its_kind = Kind::listener;
+    Listener() : Object(its_kind) {}
     std::deque<std::shared_ptr<Socket>> waiting;
     bool readable() const override { return !waiting.empty(); }
 };
 
 struct Death final : Object { // of a process
+    static constexpr Kind its_kind = Kind::death;
+    Death() : Object(its_kind) {}
     std::uint32_t process = 0;
     bool readable() const override { return world->dead(process); }
 };
 
 struct Counter final : Object { // an event descriptor, a semaphore
+    static constexpr Kind its_kind = Kind::counter;
+    Counter() : Object(its_kind) {}
     std::uint64_t count = 0;
     bool readable() const override { return count != 0; }
 };

@@ -193,7 +193,7 @@ void Pcm::prepare()
 void Pcm::encode(std::uint64_t position, snd_pcm_uframes_t frames, std::uint32_t version)
 {
     const std::size_t frame_bytes = bytes_of_sample(wishes_.voice.format) * wishes_.voice.channels;
-    bytes_.resize(frames * frame_bytes + 8);
+    bytes_.resize(std::max(bytes_.size(), frames * frame_bytes + 8));
     for (snd_pcm_uframes_t i = 0; i < frames; i++)
         speak(wishes_.voice, version, position + i, bytes_.data() + i * frame_bytes);
 }
@@ -242,7 +242,12 @@ snd_pcm_sframes_t Pcm::write(snd_pcm_uframes_t frames)
 {
     const std::uint64_t position = score_->appl();
     const std::uint32_t version = ++versions_;
-    encode(position, frames, version);
+    // What there can be no room for is not looked at.
+    const std::int64_t room = score_->running() && !score_->floating()
+                                  ? score_->room_high() + ear->frames_of(10 * ms)
+                                  : static_cast<std::int64_t>(frames);
+    encode(position, static_cast<snd_pcm_uframes_t>(std::clamp<std::int64_t>(room, 0, static_cast<std::int64_t>(frames))), version);
+    bytes_.resize(std::max(bytes_.size(), frames * bytes_of_sample(wishes_.voice.format) * wishes_.voice.channels + 8));
     const bool prepared = state() == SND_PCM_STATE_PREPARED;
     const bool due = score_->xrun_due();
     score_->begin_write(position, frames, version, prepared);
@@ -258,7 +263,7 @@ snd_pcm_sframes_t Pcm::write(snd_pcm_uframes_t frames)
     if (due && !found && ear->quiet_time())
         fail("{}: an underrun is due and is not reported", name_);
     score_->end_write(static_cast<std::uint64_t>(std::max<snd_pcm_sframes_t>(taken, 0)),
-                      after == SND_PCM_STATE_RUNNING || found);
+                      after == SND_PCM_STATE_RUNNING || found, found);
     if (found)
         score_->end_xrun();
     return taken;

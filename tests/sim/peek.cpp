@@ -75,6 +75,8 @@ Gain gain(std::uint32_t slot)
     return gain;
 }
 
+bool tail_shown(std::uint32_t slot) { return (slot_of(slot).stream.phase.peek() & abi::tail_flag) != 0; }
+
 bool retiring(std::uint32_t slot) { return slot_of(slot).config.state.peek() == abi::slot_retiring; }
 
 bool active(std::uint32_t slot) { return (board()->engine.active.peek() >> slot & 1) != 0; }

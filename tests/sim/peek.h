@@ -43,6 +43,7 @@ Extent range(std::uint32_t slot, std::uint64_t near);
 std::uint64_t range_word(std::uint32_t slot);
 Tail tail(std::uint32_t slot, std::uint64_t near);
 Gain gain(std::uint32_t slot);
+bool tail_shown(std::uint32_t slot); // so that it is mixed
 bool retiring(std::uint32_t slot);
 bool active(std::uint32_t slot);
 std::uint64_t late_frames(std::uint32_t slot);

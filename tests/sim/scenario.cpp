@@ -248,6 +248,7 @@ RunResult run_scenario(const RunOptions& options)
         if (card)
             card->advance();
     };
+    world->on_switch = [] { ear->somebody_runs(); };
     Stage stage(plan);
     stage.begin();
     world->run_until(static_cast<std::int64_t>(options.seconds * 1e9));

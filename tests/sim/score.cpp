@@ -15,7 +15,7 @@ constexpr std::size_t least_cells = 1 << 12;
 } // namespace
 
 Score::Score(Ear& its_ear, std::string name, const Voice& voice, std::uint32_t slot, std::uint32_t gain)
-    : ear_(its_ear), name_(std::move(name)), voice_(voice), slot_(slot), cells_(least_cells), target_(gain)
+    : ear_(its_ear), name_(std::move(name)), voice_(voice), slot_(slot), cells_(its_ear.some_cells(least_cells)), target_(gain)
 {
     level = gain;
     gain_word_ = peek::gain(slot).word;
@@ -29,11 +29,12 @@ void Score::configure(const Voice& voice, std::uint64_t buffer_frames, std::uint
     stops_ = stops;
     const std::size_t wanted = std::bit_ceil(2 * buffer_frames + ear_.truth().rate / 4 + 4096);
     if (wanted > cells_.size()) { // what is still to be heard goes along
-        std::vector<Cell> larger(wanted);
+        std::vector<Cell> larger = ear_.some_cells(wanted);
         for (const Cell& cell : cells_)
             if (cell.frame != ~std::uint64_t{0} && cell.frame < last_ && cell.frame + cells_.size() >= last_)
-                larger[cell.frame & (wanted - 1)] = cell;
-        cells_ = std::move(larger);
+                larger[cell.frame & (larger.size() - 1)] = cell;
+        cells_.swap(larger);
+        ear_.spare_cells(std::move(larger));
     }
 }
 
@@ -81,8 +82,11 @@ void Score::add(std::uint64_t frame, const Sound& sound)
             return;
         cell.sounds[cell.count++] = Sound{};
     }
-    if (std::find(cell.sounds.begin(), cell.sounds.begin() + cell.count, sound) != cell.sounds.begin() + cell.count)
+    if (cell.count == 1 && cell.sounds[0] == sound)
         return;
+    for (unsigned i = 1; i < cell.count; i++)
+        if (cell.sounds[i] == sound || cell.sounds[0] == sound)
+            return;
     if (cell.count == Cell::most)
         cell.anything = true;
     else
@@ -93,8 +97,16 @@ Sound Score::sound_at(std::uint64_t position) const
 {
     for (const Run& run : runs_)
         if (position >= run.begin && position < run.end)
-            return {run.version, 0, position, 0, 0};
+            return {position, run.version, 0};
     return {};
+}
+
+// The same, in the fade of this stop.
+Sound Score::fading(const Sound& sound)
+{
+    if (fades_.empty() || fades_.back().start != cut_ || fades_.back().length != cut_end_ - cut_)
+        fades_.push_back({cut_, cut_end_ - cut_, static_cast<std::uint32_t>(gain_at(cut_))});
+    return {sound.position, sound.version, static_cast<std::uint32_t>(fades_.size())};
 }
 
 void Score::put_run(std::uint64_t begin, std::uint64_t end, std::uint32_t version)
@@ -124,7 +136,7 @@ void Score::prepare()
 {
     running_ = false;
     runs_.clear();
-    appl_ = end_ = floor_ = 0;
+    appl_ = end_ = end_low_ = floor_ = 0;
     late_possible = late_certain = false;
 }
 
@@ -135,8 +147,6 @@ void Score::begin(Ask ask)
     low_ = ear_.low();
     applied_ = stop_applied_ = started_ = may_start_ = cut_known_ = false;
     old_end_ = end_;
-    if (ask != Ask::look)
-        end_low_ = end_;
     range_word_ = peek::range_word(slot_);
     tail_ = peek::tail(slot_, ear_.now());
     may_start_ = ask == Ask::start || ask == Ask::drain;
@@ -155,7 +165,7 @@ void Score::begin_write(std::uint64_t position, std::uint64_t frames, std::uint3
         return;
     const std::uint64_t from = std::max(position, floor_); // what lies before was heard
     put_run(from, position + frames, version);
-    end_ = position + frames;
+    end_ = end_low_ = position + frames;
     cut_runs(end_);
 }
 
@@ -167,7 +177,7 @@ void Score::perhaps_written()
     applied_ = true;
     const std::uint64_t first = std::max(low_, origin_ + write_at_);
     for (std::uint64_t frame = first; frame < origin_ + write_at_ + write_frames_; frame++)
-        add(frame, {write_version_, 0, frame - origin_, 0, 0});
+        add(frame, {frame - origin_, write_version_, 0});
     for (std::uint64_t frame = std::max(first, origin_ + write_at_ + write_frames_); frame < origin_ + old_end_; frame++)
         add(frame, {});
 }
@@ -206,8 +216,25 @@ bool Score::look_for_cut()
     return true;
 }
 
+// Between range and tail (docs/mixing.md) it is in neither, and who mixes then leaves it out.
+void Score::perhaps_in_gap()
+{
+    if (!(running_ || started_) || peek::range_word(slot_) != 0 || peek::tail_shown(slot_))
+        return;
+    const std::uint64_t now = ear_.now();
+    const std::uint64_t first = std::max(now - std::min<std::uint64_t>(now, ear_.truth().lag), ear_.heard_to());
+    for (std::uint64_t frame = first; frame < std::min(ear_.high(), last_); frame++) {
+        if (const Cell* old = cell(frame); old != nullptr && old->count != 0) {
+            add(frame, {});
+            cells_[frame & (cells_.size() - 1)].before = old->count;
+            ear_.counts.gap++;
+        }
+    }
+}
+
 void Score::perhaps_stopped()
 {
+    perhaps_in_gap();
     const bool known = look_for_cut();
     if (stop_applied_ && !known)
         return;
@@ -215,11 +242,13 @@ void Score::perhaps_stopped()
         const Cell* old = cell(frame);
         if (old == nullptr || old->count == 0)
             continue;
-        if (!stop_applied_)
+        if (!stop_applied_) {
+            cells_[frame & (cells_.size() - 1)].before = old->count;
             add(frame, {});
+        }
         const Sound sound = old->sounds[0].version != 0 ? old->sounds[0] : old->sounds[1];
-        if (known && frame >= cut_ && frame < cut_end_ && sound.version != 0 && sound.fade_length == 0)
-            add(frame, {sound.version, static_cast<std::uint32_t>(gain_at(cut_)), sound.position, cut_, cut_end_ - cut_});
+        if (known && frame >= cut_ && frame < cut_end_ && sound.version != 0 && sound.fade == 0)
+            add(frame, fading(sound));
     }
     stop_applied_ = true;
 }
@@ -256,19 +285,23 @@ void Score::passes()
     }
 }
 
-void Score::end_write(std::uint64_t frames, bool running)
+void Score::end_write(std::uint64_t frames, bool running, bool found)
 {
     const bool was_running = running_;
     if (!was_running && running) {
-        end_ = write_at_ + frames;
+        end_ = end_low_ = write_at_ + frames;
         cut_runs(end_);
         appl_ = write_at_ + frames;
         return end_start();
     }
     ask_ = Ask::none;
+    if (!found)
+        not_stopped();
     appl_ = write_at_ + frames;
     if (!was_running) {
-        end_ = appl_;
+        if (frames > 0 && write_at_ < floor_) // it was paused after it had run dry
+            late_possible = late_certain = true;
+        end_ = end_low_ = appl_;
         return cut_runs(end_);
     }
     const std::uint64_t high = ear_.high();
@@ -280,7 +313,7 @@ void Score::end_write(std::uint64_t frames, bool running)
     if (frames == 0)
         return; // nothing was taken: nothing was changed
     for (std::uint64_t frame = std::max(from, low_); frame < std::max(to, origin_ + old_end_); frame++) {
-        const Sound sound = frame < to ? Sound{write_version_, 0, frame - origin_, 0, 0} : Sound{};
+        const Sound sound = frame < to ? Sound{frame - origin_, write_version_, 0} : Sound{};
         if (frame < high)
             add(frame, sound);
         else
@@ -291,7 +324,7 @@ void Score::end_write(std::uint64_t frames, bool running)
         put_run(stored - origin_, to - origin_, write_version_);
     // What came too late to be taken back is still its end.
     end_ = std::max(to, std::min(origin_ + old_end_, std::max(from, high))) - origin_;
-    end_low_ = std::max(to, std::min(origin_ + old_end_, std::max(from, low_))) - origin_;
+    end_low_ = std::max(to, std::min(origin_ + end_low_, std::max(from, low_))) - origin_;
     cut_runs(std::max(end_, high - std::min(high, origin_)));
 }
 
@@ -358,6 +391,10 @@ void Score::settle_stop(bool certain)
             fail("{}: was cut at {}, not between {} and {} (stream {} to {}, tail {:x}, before {:x})", name_, cut_,
                  at_least, at_most, first, end, peek::tail(slot_, 0).word, tail_.word);
     }
+    if (certain)
+        for (std::uint64_t frame = low_; stop_applied_ && frame < std::min(cut_, last_); frame++)
+            if (Cell& kept = cells_[frame & (cells_.size() - 1)]; kept.frame == frame && kept.count > kept.before)
+                kept.count = kept.before; // as it was
     if (cut_known_)
         tail_until_ = std::max(tail_until_, cut_end_);
     for (std::uint64_t frame = std::max(cut_, low_); frame < last_; frame++) {
@@ -373,11 +410,9 @@ void Score::settle_stop(bool certain)
         const bool fades = frame < cut_end_;
         for (unsigned i = 0; i < was.count && fades; i++) {
             Sound& sound = was.sounds[i];
-            if (sound.version == 0 || (sound.fade_length != 0 && sound.fade_start != cut_))
+            if (sound.version == 0 || (sound.fade != 0 && fade(sound.fade).start != cut_))
                 continue;
-            sound.fade_gain = static_cast<std::uint32_t>(gain_at(cut_));
-            sound.fade_start = cut_;
-            sound.fade_length = cut_end_ - cut_;
+            sound = fading(sound);
             if (sure && was.count == 1)
                 set(frame, sound);
             else
@@ -401,7 +436,20 @@ void Score::end_stop(bool faded)
         fail("{}: fades over {} frames, not {}", name_, fade, expected);
 }
 
-void Score::end_nothing() { ask_ = Ask::none; }
+void Score::end_nothing()
+{
+    not_stopped();
+    ask_ = Ask::none;
+}
+
+// The call could have ended it, and has not.
+void Score::not_stopped()
+{
+    for (std::uint64_t frame = low_; stop_applied_ && frame < last_; frame++)
+        if (Cell& kept = cells_[frame & (cells_.size() - 1)]; kept.frame == frame && kept.count > kept.before)
+            kept.count = kept.before;
+    stop_applied_ = false;
+}
 
 void Score::end_xrun()
 {
@@ -449,7 +497,7 @@ void Score::limit(std::uint64_t position)
         else
             set(frame, {});
     }
-    end_ = position;
+    end_ = end_low_ = position;
     cut_runs(end_);
 }
 
@@ -474,10 +522,13 @@ void Score::bury()
     if (!running_ && !started_)
         look_for_start();
     const bool range = peek::range_word(slot_) != 0;
+    if (peek::retiring(slot_))
+        perhaps_in_gap();
     if (!peek::active(slot_) || peek::retiring(slot_)) {
         if (peek::retiring(slot_) && (range || ear_.engine_stalled()))
             return; // at it
         buried_ = true;
+        world->note("is buried, slot", slot_);
         if (running_ || started_) {
             running_ = true;
             if (ask_ == Ask::write)
@@ -502,7 +553,7 @@ void Score::bury()
 
 bool Score::over() const noexcept
 {
-    return !running_ && ask_ == Ask::none && (!dead_ || buried_) && last_ <= ear_.now();
+    return !running_ && ask_ == Ask::none && (!dead_ || buried_) && last_ <= ear_.heard_to();
 }
 
 std::int64_t Score::room_low() const noexcept
@@ -560,6 +611,7 @@ void Score::watch_gain()
         return;
     }
     gain_word_ = gain.word;
+    world->note("the server changes a gain to, until, slot", gain.target, gain.end, slot_);
     if (gain.flat && gain.target == target_) // from what it was to what it was
         return forget_asked(gain.target);
     const auto made = std::find_if(asked_.begin(), asked_.end(), [&](const Asked& a) { return a.gain == gain.target; });

@@ -20,20 +20,26 @@ class Ear;
 
 // What one program adds to one frame.
 struct Sound {
-    std::uint32_t version = 0; // of the writing; 0: nothing
-    std::uint32_t fade_gain = 0;
     std::uint64_t position = 0;
-    std::uint64_t fade_start = 0;
-    std::uint64_t fade_length = 0; // 0: does not fade
-    friend bool operator==(const Sound&, const Sound&) = default;
+    std::uint32_t version = 0; // of the writing; 0: nothing
+    std::uint32_t fade = 0;    // 0: does not fade; otherwise a number of Score's
+    bool operator==(const Sound& other) const
+    {
+        return position == other.position && version == other.version && fade == other.fade;
+    }
+};
+struct Fade {
+    std::uint64_t start, length;
+    std::uint32_t gain;
 };
 
 struct Cell {
     static constexpr unsigned most = 4;
     std::uint64_t frame = ~std::uint64_t{0};
     std::array<Sound, most> sounds;
-    unsigned count = 0;   // 0: nothing
-    bool anything = false; // more possibilities than are written down
+    std::uint8_t count = 0;  // 0: nothing
+    std::uint8_t before = 0; // the same, before a stop that stands
+    bool anything = false;   // more possibilities than are written down
 };
 
 enum class Ask { none, write, start, pause, drop, drain, close, look };
@@ -52,7 +58,8 @@ public:
     // The program's calls: begin, then (if it lives) what has come of it. One at a time.
     void prepare();
     void begin_write(std::uint64_t position, std::uint64_t frames, std::uint32_t version, bool may_start);
-    void end_write(std::uint64_t frames, bool running);
+    // `found`: an underrun has ended it; end_xrun() follows
+    void end_write(std::uint64_t frames, bool running, bool found);
     void begin(Ask ask);
     void end_start();                 // start, resume; drain of one that was only prepared
     void end_stop(bool faded);        // pause, drop, close
@@ -94,6 +101,8 @@ public:
         return found.frame == frame && frame < last_ ? &found : nullptr;
     }
     std::uint64_t last() const noexcept { return last_; }
+    const Fade& fade(std::uint32_t number) const { return fades_[number - 1]; }
+    std::vector<Cell> give_cells_back() { return std::move(cells_); } // when it is over
     std::uint64_t gain_at(std::uint64_t frame) const noexcept;
 
     // Gains: asked for between the mixer's call and its return.
@@ -123,6 +132,7 @@ private:
     void set(std::uint64_t frame, const Sound& sound);
     void add(std::uint64_t frame, const Sound& sound);
     Sound sound_at(std::uint64_t position) const;
+    Sound fading(const Sound& sound);
     void put_run(std::uint64_t begin, std::uint64_t end, std::uint32_t version);
     void cut_runs(std::uint64_t end);
     void perhaps_written();
@@ -132,6 +142,8 @@ private:
     bool look_for_cut();
     void perhaps_stopped();
     void settle_stop(bool certain);
+    void not_stopped();
+    void perhaps_in_gap();
     void bury();
     void forget_asked(std::uint32_t gain);
 
@@ -143,6 +155,7 @@ private:
     bool stops_ = true; // at an underrun
 
     std::vector<Cell> cells_;
+    std::vector<Fade> fades_;
     std::uint64_t last_ = 0; // no cell from there on has anything
     std::vector<Run> runs_;
     std::uint64_t appl_ = 0, end_ = 0, floor_ = 0, origin_ = 0;

@@ -122,6 +122,8 @@ void World::run_until(std::int64_t end)
             now_ = entry.time;
             at_this_time_ = 0;
             on_time();
+        } else {
+            on_switch();
         }
         check_spinning();
         if (entry.fibre == event_fibre) {
@@ -143,6 +145,7 @@ void World::resume(Fibre& fibre)
 {
     switches++;
     current_ = &fibre;
+    fibre.looks = looks;
     fibre.interrupted = false;
     fibre.waits_for.clear();
     if (fibre.steps_left <= 0)

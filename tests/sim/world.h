@@ -30,7 +30,10 @@ inline constexpr std::int64_t never = INT64_MAX;
 struct Fibre;
 
 // Something behind a descriptor (or a semaphore) that a fibre can wait for.
+enum class Kind { plain, block, timer, socket, listener, death, counter, epoll, card };
 struct Object {
+    explicit Object(Kind its_kind = Kind::plain) : kind(its_kind) {}
+    const Kind kind;
     virtual ~Object() = default;
     virtual bool readable() const { return false; }
     virtual std::int64_t readable_at() const { return never; } // of itself, by the clock
@@ -58,6 +61,8 @@ public:
     Dice& dice() noexcept { return dice_; }
     // Called when time has come to `now()`, before anybody runs then.
     std::function<void()> on_time;
+    // Called before somebody runs at a time at which somebody has run already.
+    std::function<void()> on_switch;
     // Events that are no fibre's: `what` is called at `time`.
     void at(std::int64_t time, std::function<void()> what);
     void run_until(std::int64_t end);
@@ -89,7 +94,8 @@ public:
     std::shared_ptr<Object> object(int fd) const noexcept;
     template <class T> std::shared_ptr<T> object_as(int fd) const noexcept
     {
-        return std::dynamic_pointer_cast<T>(object(fd));
+        auto found = object(fd);
+        return found && found->kind == T::its_kind ? std::static_pointer_cast<T>(std::move(found)) : nullptr;
     }
 
     // What is printed of the last steps when something is wrong.
@@ -98,6 +104,7 @@ public:
     [[noreturn]] void fail(const std::string& what);
     std::function<std::string()> describe; // the scenario, for fail()
     std::uint64_t switches = 0;
+    std::uint64_t looks = 0; // cycles of the engine, so far
     bool verbose = false;
 
 private:
@@ -156,6 +163,7 @@ struct Fibre {
     bool interrupted = false;         // in the middle of something
     std::int64_t wake_due = 0;        // when what it waits for came about
     std::uint64_t waits = 0;          // times that it has waited: cycles, of the engine
+    std::uint64_t looks = 0;          // World::looks when it ran last
     std::int64_t busy_since = 0;      // when it went on after the last time
     std::vector<Object*> waits_for;
     std::uint64_t token = 0;

@@ -197,6 +197,12 @@ def tell_passed(tree):
     print(f"not yet: {' '.join(part for part in PARTS if part not in found) or 'none'}")
 
 
+def build_env():
+    """For programs that look for the plugin and the server in the build tree."""
+    return os.environ | {"ALSA_PLUGIN_DIR": str(GCC / "plugin"), "ALSA_CONFIG_PATH": str(GCC / "alsa-conf/devenv.conf"),
+                         "RINGMIX_SERVER": str(GCC / "server/ringmixd")}
+
+
 def run_usual(quick):
     runner = Runner(OUT / "logs")
     runner.run_lanes(quick_lanes() if quick else usual_lanes())
@@ -205,7 +211,7 @@ def run_usual(quick):
               "QEMU, the demo, most of the end-to-end and stress tests, fresh seeds for the simulator")
     else:
         print("\n== figures", flush=True)
-        subprocess.run([PYTHON, TOP / "scripts/figures.py", REPORT, GCC], stdin=subprocess.DEVNULL)
+        subprocess.run([PYTHON, TOP / "scripts/figures.py", REPORT, GCC], stdin=subprocess.DEVNULL, env=build_env())
     return runner.total()
 
 

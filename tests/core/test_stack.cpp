@@ -18,7 +18,7 @@ using test::FakeBoard;
 
 namespace {
 
-constexpr std::size_t most_bytes = 16384;
+[[maybe_unused]] constexpr std::size_t most_bytes = 16384;
 
 // What a call has on the stack: it runs on one that was painted before.
 class Painted {
@@ -54,7 +54,7 @@ core::Playhead standing() noexcept
     return {nothing, nothing, nullptr};
 }
 
-std::size_t used_by_post(Painted& stack, const FakeBoard& board, std::uint64_t frames)
+[[maybe_unused]] std::size_t used_by_post(Painted& stack, const FakeBoard& board, std::uint64_t frames)
 {
     Poster poster(board.view(), board.slot(0).stream.posting, standing());
     return stack.used_by([&] { poster.post({0, frames}); });

@@ -83,7 +83,8 @@ TEST_CASE("hw_params offers what is documented")
                        {SND_PCM_FORMAT_FLOAT_LE, 2, 16, 48000},
                        {SND_PCM_FORMAT_U8, 1, 128, 384000}};
     for (const auto& [format, channels, least_period, most] : cases) {
-        CAPTURE(static_cast<int>(format));
+        const int number = static_cast<int>(format); // clang 14 captures no structured bindings
+        CAPTURE(number);
         Params params(pcm, format, channels);
         unsigned value = 0;
         CHECK(snd_pcm_hw_params_get_rate(params, &value, nullptr) == 0);

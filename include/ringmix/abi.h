@@ -22,9 +22,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
-#ifdef RINGMIX_SIMULATED
-#include "tests/sim/steps.h"
-#endif
 
 namespace ringmix::abi {
 

@@ -72,11 +72,11 @@ std::uint64_t Track::convert(std::int64_t begin, std::span<const ChannelArea> ar
     conversion.silence(old_end, from);
     conversion.put(from, areas, static_cast<std::uint64_t>(from - begin),
                    static_cast<std::uint64_t>(begin + frames - from));
-    conversion.silence(end, std::max(end, old_end) + map.taps());
+    conversion.silence(end, end + map.taps());
     written_.store(end, relaxed);
 
     // Of what cannot be changed nothing is made anew.
-    const std::int64_t changed = std::max(from, std::min(first_changeable, end));
+    const std::int64_t changed = std::max(from, first_changeable);
     const core::StreamFrame rung_out = map.end_without({end});
     const core::StreamFrame first = std::clamp(map.first_with({changed}), {}, rung_out);
     conversion.begin_with(first);

@@ -3,15 +3,23 @@
 #include "server/butler.h"
 
 #include "os/process.h"
+#include "os/timer.h"
 #include "server/engine.h"
 #include "server/log.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <sys/eventfd.h>
 #include <system_error>
 
 namespace ringmix::server {
+
+namespace {
+// Between two tries to restart a device.
+constexpr std::int64_t first_pause_ns = 100'000'000;
+constexpr std::int64_t longest_pause_ns = 5'000'000'000;
+} // namespace
 
 void ClientNames::set(std::uint32_t slot, std::string name, std::uint32_t pid)
 {
@@ -96,21 +104,25 @@ void Butler::serve() noexcept
     } while (more_output);
 }
 
+// A device that cannot be restarted is tried again, less and less often, and that is said once.
 void Butler::reset_device() noexcept
 {
     const int error = device_.reset();
-    if (error < 0)
-        log_line(LogLevel::error, "cannot restart " + device_.name() + ": " + std::strerror(-error));
-    engine_->reset_done(); // the engine asks again if it is still stopped
+    if (error < 0 && reset_pause_ns_ == 0)
+        log_line(LogLevel::error,
+                 "cannot restart " + device_.name() + ": " + std::strerror(-error) + "; trying again until it can be");
+    if (error == 0 && reset_pause_ns_ != 0)
+        log_line(LogLevel::info, device_.name() + " has been restarted");
+    reset_pause_ns_ = error == 0 ? 0 : std::clamp(2 * reset_pause_ns_, first_pause_ns, longest_pause_ns);
+    engine_->reset_done(os::monotonic_ns() + reset_pause_ns_); // the engine asks again if it is still stopped
 }
 
 void Butler::read_trace()
 {
     TraceRecord record;
-    std::uint64_t lost = 0;
-    while (trace_.read(record, lost))
+    while (trace_.read(record))
         handle(record);
-    if (lost != 0)
+    if (const std::uint64_t lost = trace_.take_lost(); lost != 0)
         log(LogLevel::warning, "{} trace records were lost", lost);
 }
 
@@ -127,6 +139,11 @@ void Butler::handle(const TraceRecord& record)
             record.first, record.last);
         events_.stream_end(record.slot, who, static_cast<std::uint32_t>(record.extra),
                            {record.first, record.last, record.extra >> 32});
+        break;
+    case trace_streams_missed:
+        log(LogLevel::warning, "client {} ({}, pid {}) played {} streams whose ends were not seen", record.slot,
+            who.name, who.pid, record.extra);
+        events_.missed(record.slot, who, record.extra);
         break;
     case trace_gain:
         events_.gain(record.slot, who,

@@ -75,6 +75,7 @@ private:
     EventLog events_;
     TraceRing trace_;
     sem_t semaphore_;
+    std::int64_t reset_pause_ns_ = 0; // before the next try; 0: the last one was a success
     Engine* engine_ = nullptr;
     std::thread thread_;
     std::atomic<bool> stop_{false};

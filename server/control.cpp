@@ -19,11 +19,12 @@ namespace ringmix::server {
 namespace {
 
 constexpr std::int64_t hello_timeout_ns = 5'000'000'000;
+constexpr std::int64_t accept_rest_ns = 200'000'000;
 constexpr int realtime_priority = 10; // below the engine's, and below kernel threads that serve devices
 constexpr std::size_t max_connections = 4 * abi::max_slots;
 
 // What an epoll event is about: a kind and a descriptor.
-enum : std::uint64_t { about_listener = 1, about_signal, about_bell, about_session, about_process };
+enum : std::uint64_t { about_listener = 1, about_directory, about_signal, about_bell, about_session, about_process };
 constexpr std::uint64_t tag(std::uint64_t kind, int fd) { return kind << 32 | static_cast<std::uint32_t>(fd); }
 constexpr std::uint64_t kind_of(std::uint64_t tag) { return tag >> 32; }
 constexpr int fd_of(std::uint64_t tag) { return static_cast<int>(tag & 0xffffffff); }
@@ -43,9 +44,9 @@ bool Connection::send(std::span<const std::byte> message, std::span<const int> d
     }
 }
 
-Control::Control(const Options& options, os::Descriptor listener, std::string socket_path, bool activated)
-    : options_(options), socket_path_(std::move(socket_path)), listener_(std::move(listener)),
-      epoll_(epoll_create1(EPOLL_CLOEXEC)), requests_(options, names_, [this] { return open_instance(); })
+Control::Control(const Options& options, Listener listener, bool activated)
+    : options_(options), listener_(std::move(listener)), epoll_(epoll_create1(EPOLL_CLOEXEC)),
+      requests_(options, names_, [this] { return open_instance(); })
 {
     if (!epoll_)
         throw std::system_error(errno, std::generic_category(), "epoll_create1");
@@ -56,7 +57,9 @@ Control::Control(const Options& options, os::Descriptor listener, std::string so
             throw;
         log_line(LogLevel::error, error.what()); // each client that comes tries again, and is told
     }
-    watch(listener_.get(), tag(about_listener, listener_.get()));
+    watch(listener_.fd(), tag(about_listener, listener_.fd()));
+    if (listener_.watch_fd() >= 0)
+        watch(listener_.watch_fd(), tag(about_directory, listener_.watch_fd()));
     watch(bell_.fd(), tag(about_bell, bell_.fd()));
     idle_since_ns_ = os::monotonic_ns();
 }
@@ -65,9 +68,13 @@ Control::~Control()
 {
     if (requests_.instance() != nullptr && requests_.players() != 0)
         requests_.instance()->device().leave_running(); // clients that hold the descriptor play on
+    requests_.close(); // before the socket: who knocks meanwhile sees that this server is just ending
+    for (auto& [fd, connection] : connections_)
+        closer_.close(std::move(connection->socket));
+    closer_.close(listener_.take_socket()); // some may have said something without being accepted yet
 }
 
-std::string Control::description() const { return requests_.description() + "; socket " + socket_path_; }
+std::string Control::description() const { return requests_.description() + "; socket " + listener_.path(); }
 
 std::unique_ptr<Instance> Control::open_instance()
 {
@@ -92,6 +99,8 @@ void Control::watch(int fd, std::uint64_t event_tag)
         throw std::system_error(errno, std::generic_category(), "epoll_ctl");
 }
 
+void Control::unwatch(int fd) noexcept { epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr); }
+
 // Where the engine may be realtime, so is this thread: a client's death is to be seen within ms also
 // on a machine on which everybody is busy. What it starts is not (os/process.h).
 void Control::follow_engine() noexcept
@@ -107,10 +116,12 @@ int Control::run(int signal_fd)
         follow_engine();
         epoll_event events[16];
         const int count = epoll_wait(epoll_.get(), events, std::size(events), next_timeout());
-        bool knocking = false;
+        bool knocking = false, directory_changed = false;
         for (int i = 0; i < count; i++) {
             if (kind_of(events[i].data.u64) == about_listener)
                 knocking = true;
+            else if (kind_of(events[i].data.u64) == about_directory)
+                directory_changed = true;
             else if (!handle_event(events[i].data.u64, signal_fd))
                 return 0;
         }
@@ -118,10 +129,13 @@ int Control::run(int signal_fd)
         // would be taken for its own.
         if (knocking)
             accept_clients();
+        if (directory_changed)
+            restore_listener();
         if (requests_.instance() != nullptr && requests_.instance()->engine().gone()) {
             log_line(LogLevel::error, "the device is gone; ending");
             return 1;
         }
+        accept_again();
         expire_silent();
         if (idle_is_over())
             return 0;
@@ -164,6 +178,8 @@ int Control::next_timeout() const
     std::int64_t next = idle_end_ns(options_.end_seconds);
     if (requests_.instance() != nullptr)
         next = std::min(next, idle_end_ns(close_seconds()));
+    if (accept_again_ns_ != 0)
+        next = std::min(next, accept_again_ns_);
     for (const auto& [fd, connection] : connections_)
         if (!connection->greeted)
             next = std::min(next, connection->hello_deadline_ns);
@@ -200,30 +216,86 @@ bool Control::handle_event(std::uint64_t event_tag, int signal_fd)
 
 void Control::accept_clients()
 {
-    for (;;) {
-        auto connection = std::make_unique<Connection>();
-        try {
-            connection->socket = os::accept_from(listener_.get());
-            if (!connection->socket)
-                return;
-            if (connections_.size() >= max_connections) {
-                requests_.refuse(*connection, EUSERS, "too many connections to this ringmix server");
-                continue;
-            }
-            connection->peer = os::peer_credentials(connection->socket.get());
-            connection->hello_deadline_ns = os::monotonic_ns() + hello_timeout_ns;
-            const int fd = connection->socket.get();
-            watch(fd, tag(about_session, fd));
-            if (connection->peer.pid > 0)
-                connection->process = os::watch_process(connection->peer.pid);
-            if (connection->process)
-                watch(connection->process.get(), tag(about_process, fd));
-            connections_.emplace(fd, std::move(connection));
-        } catch (const std::system_error& error) {
-            log(LogLevel::warning, "cannot take a connection: {}", error.what());
-            return;
+    try {
+        while (os::Descriptor socket = os::accept_from(listener_.fd())) {
+            accept_failed_ = false;
+            accept_client(std::move(socket));
         }
+    } catch (const std::system_error& error) {
+        rest_from_accepting(error.what());
     }
+}
+
+void Control::accept_client(os::Descriptor socket)
+{
+    auto connection = std::make_unique<Connection>();
+    connection->socket = std::move(socket);
+    const int fd = connection->socket.get();
+    try {
+        connection->peer = os::peer_credentials(fd);
+        connection->hello_deadline_ns = os::monotonic_ns() + hello_timeout_ns;
+        if (connections_.size() >= max_connections) {
+            requests_.refuse(*connection, EUSERS, "too many connections to this ringmix server");
+            return take_down(std::move(connection));
+        }
+        if (connection->peer.pid > 0)
+            connection->process = os::watch_process(connection->peer.pid);
+        watch(fd, tag(about_session, fd));
+        if (connection->process)
+            watch(connection->process.get(), tag(about_process, fd));
+        connections_.emplace(fd, std::move(connection));
+    } catch (...) {
+        take_down(std::move(connection));
+        throw;
+    }
+}
+
+// A connection that cannot be accepted (no descriptors left, mostly) keeps the listener readable: without a
+// rest this thread would do nothing else.
+void Control::rest_from_accepting(const char* why)
+{
+    if (!std::exchange(accept_failed_, true))
+        log(LogLevel::warning, "cannot take a connection: {}; trying again until it can be", why);
+    unwatch(listener_.fd());
+    accept_again_ns_ = os::monotonic_ns() + accept_rest_ns;
+}
+
+void Control::accept_again()
+{
+    if (accept_again_ns_ == 0 || os::monotonic_ns() < accept_again_ns_)
+        return;
+    accept_again_ns_ = 0;
+    watch(listener_.fd(), tag(about_listener, listener_.fd()));
+}
+
+// Somebody has removed the socket's file, and nobody would find this server any more.
+void Control::restore_listener()
+{
+    os::Descriptor old;
+    try {
+        if (!listener_.restore(old))
+            return;
+        log(LogLevel::warning, "the socket {} was removed: made it anew", listener_.path());
+        accept_again_ns_ = 0;
+        watch(listener_.fd(), tag(about_listener, listener_.fd()));
+        if (listener_.watch_fd() >= 0)
+            watch(listener_.watch_fd(), tag(about_directory, listener_.watch_fd()));
+    } catch (const std::exception& error) {
+        log(LogLevel::error, "the socket {} was removed and cannot be made anew: {}", listener_.path(), error.what());
+    }
+    closer_.close(std::move(old));
+}
+
+// The peer sees the end at once, whenever the socket is closed.
+void Control::take_down(std::unique_ptr<Connection> connection) noexcept
+{
+    if (!connection)
+        return;
+    os::hang_up(connection->socket.get());
+    unwatch(connection->socket.get());
+    if (connection->process)
+        unwatch(connection->process.get());
+    closer_.close(std::move(connection->socket));
 }
 
 void Control::serve(int fd)
@@ -233,12 +305,15 @@ void Control::serve(int fd)
         return; // forgotten by an event before this one
     alignas(8) std::byte buffer[protocol::max_message_bytes];
     try {
-        const os::Packet packet = os::receive_packet(fd, buffer, 0);
+        os::Packet packet = os::receive_packet(fd, buffer, 0);
+        const bool descriptors = !packet.descriptors.empty();
+        for (os::Descriptor& descriptor : packet.descriptors)
+            closer_.close(std::move(descriptor));
         if (packet.nothing)
             return;
         if (packet.bytes == 0)
             return forget(fd, "it has closed");
-        if (packet.truncated) {
+        if (packet.truncated || descriptors) {
             requests_.refuse(*found->second, EMSGSIZE, "the message is too long, or carries descriptors");
             return forget(fd, "it sent an oversized message");
         }
@@ -255,6 +330,7 @@ void Control::forget(int fd, const char* why)
     if (found == connections_.end())
         return;
     requests_.leave(*found->second, why);
+    take_down(std::move(found->second));
     connections_.erase(found);
 }
 

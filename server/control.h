@@ -7,6 +7,8 @@
 
 #include "os/descriptor.h"
 #include "server/butler.h"
+#include "server/closer.h"
+#include "server/listener.h"
 #include "server/options.h"
 #include "server/requests.h"
 
@@ -30,9 +32,9 @@ public:
 
 class Control {
 public:
-    // `listener`: the socket, listening. Opens the device; throws with the reason. `activated`: a client
-    // is waiting already (socket activation): a device that cannot be opened is reported to it.
-    Control(const Options& options, os::Descriptor listener, std::string socket_path, bool activated);
+    // Opens the device; throws with the reason. `activated`: a client is waiting already (socket activation):
+    // a device that cannot be opened is reported to it.
+    Control(const Options& options, Listener listener, bool activated);
     ~Control();
 
     // Serves until a signal or the end of an autostarted server's idle time; the process' exit status.
@@ -41,7 +43,13 @@ public:
 
 private:
     void accept_clients();
+    void accept_client(os::Descriptor socket);
+    void rest_from_accepting(const char* why);
+    void accept_again();
+    void restore_listener();
     void watch(int fd, std::uint64_t tag);
+    void unwatch(int fd) noexcept;
+    void take_down(std::unique_ptr<Connection> connection) noexcept;
     bool handle_event(std::uint64_t tag, int signal_fd);
     void serve(int fd);
     void forget(int fd, const char* why);
@@ -56,13 +64,15 @@ private:
     void follow_engine() noexcept;
 
     const Options& options_;
-    std::string socket_path_;
-    os::Descriptor listener_;
+    Listener listener_;
     os::Descriptor epoll_;
+    Closer closer_;
     ClientNames names_;
     Doorbell bell_; // rung by the butler
     Requests requests_;
     std::map<int, std::unique_ptr<Connection>> connections_; // by socket descriptor
+    std::int64_t accept_again_ns_ = 0;                       // not accepting until then; 0: accepting
+    bool accept_failed_ = false;                             // and it was said
     bool had_players_ = false;
     std::int64_t idle_since_ns_ = -1; // when the last client had left; -1: there are some
     bool realtime_ = false;           // this thread

@@ -45,7 +45,7 @@ private:
     void lay_out_board(const Options& options, Say say);
 
     std::unique_ptr<Device> device_;
-    os::Descriptor board_fd_, arena_fd_;
+    os::Descriptor board_fd_;
     os::Mapping board_memory_, arena_memory_;
     core::BoardView view_;
     Arena arena_;

@@ -6,6 +6,7 @@
 #include "core/format.h"
 #include "core/gain.h"
 #include "os/process.h"
+#include "os/timer.h"
 #include "server/log.h"
 #include "server/service_manager.h"
 
@@ -52,13 +53,19 @@ std::string Requests::description() const
 
 bool Requests::refuse(Session& session, int error, const std::string& text)
 {
-    log(LogLevel::info, "refused {} (pid {}): {}", session.name.empty() ? "a connection" : session.name,
-        session.peer.pid, text);
+    if (std::uint64_t left_out = 0; refusals_.pass(os::monotonic_ns(), left_out))
+        log(LogLevel::info, "refused {} (pid {}): {}{}", session.name.empty() ? "a connection" : session.name,
+            session.peer.pid, text, left_out == 0 ? "" : fmt::format(" ({} more before it)", left_out));
+    tell(session, error, text);
+    return false;
+}
+
+bool Requests::tell(Session& session, int error, const std::string& text)
+{
     auto message = core::make_message<protocol::Error>();
     message.error = error;
     core::put_text(message.text, text);
-    session.send(core::bytes_of(message), {});
-    return false;
+    return session.send(core::bytes_of(message), {});
 }
 
 bool Requests::answer(Session& session, std::span<const std::byte> packet)
@@ -146,7 +153,6 @@ bool Requests::welcome_player(Session& session, const protocol::Hello& hello)
     shared.stream.late_frames.store(0, relaxed);
     shared.tail.range.store(0, relaxed);
     shared.stream.phase.store(0, relaxed);
-    instance_->engine().forget_gain(slot);
     core::publish_gains(shared, core::GainCurve::constant(free->gain));
     shared.config.state.store(abi::slot_claimed, release_order);
 
@@ -184,7 +190,8 @@ void Requests::leave(Session& session, const char* why)
     if (slot == protocol::no_slot)
         return;
     log(LogLevel::debug, "client {} ({}) leaves: {}", slot, session.name, why);
-    if (owners_[slot].heard)
+    owners_[slot].left = true;
+    if (owners_[slot].known_to_engine)
         instance_->engine().retire(slot);
     else
         free_slot(slot);
@@ -219,19 +226,20 @@ bool Requests::configure(Session& session, const protocol::Configure& configure)
         return refuse(session, EBUSY, "a lane cannot be changed while its stream plays");
 
     give_up_lane(session.slot);
-    Arena& arena = instance_->arena();
-    const std::optional<std::uint64_t> offset = arena.allocate(configure.lane_frames * frame_bytes);
-    if (!offset) {
-        auto error = core::make_message<protocol::Error>();
-        error.error = ENOMEM;
-        core::put_text(error.text,
-                       fmt::format("the server's arena of {} KiB has no room for another {} KiB; use a smaller buffer "
-                                   "or start ringmixd with a larger --arena",
-                                   arena.bytes() / 1024, configure.lane_frames * frame_bytes / 1024));
-        return session.send(core::bytes_of(error), {});
+    const std::uint64_t bytes = configure.lane_frames * frame_bytes;
+    std::optional<std::uint64_t> offset;
+    try {
+        offset = instance_->arena().allocate(bytes);
+    } catch (const std::system_error& error) {
+        return tell(session, ENOMEM, fmt::format("the server has no memory for a buffer: {}", error.what()));
     }
+    if (!offset)
+        return tell(session, ENOMEM,
+                    fmt::format("the server's arena of {} KiB has no room for another {} KiB; use a smaller buffer or "
+                                "start ringmixd with a larger --arena",
+                                instance_->arena().bytes() / 1024, bytes / 1024));
     owners_[session.slot].lane = offset;
-    owners_[session.slot].heard = true;
+    owners_[session.slot].known_to_engine = true;
     shared.config.format.store(configure.format, relaxed);
     shared.config.channels.store(configure.channels, relaxed);
     shared.config.lane_offset.store(*offset, relaxed);

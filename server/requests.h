@@ -46,7 +46,8 @@ struct SlotOwner {
     std::optional<std::uint64_t> lane = std::nullopt; // its offset in the arena
     std::uint32_t gain = abi::unity_gain;             // as asked for, also while muted
     bool muted = false;
-    bool heard = false; // it has had a lane, so the engine may still know of it
+    bool known_to_engine = false; // it has had a lane, or a change of gain
+    bool left = false;            // its session is over
 };
 
 class Requests {
@@ -72,6 +73,7 @@ public:
     std::string description() const;                                // of the instance, for people
 
 private:
+    bool tell(Session& session, int error, const std::string& text); // an Error; the connection stays
     bool hello(Session& session, const protocol::Hello& hello);
     bool welcome_player(Session& session, const protocol::Hello& hello);
     protocol::Welcome welcome_for(std::uint32_t slot) const;
@@ -88,6 +90,7 @@ private:
     const Options& options_;
     ClientNames& names_;
     const Opener opener_;
+    LineLimit refusals_;
     std::array<SlotOwner, abi::max_slots> owners_;
     std::unique_ptr<Instance> instance_; // null: the device is closed (idle)
 };

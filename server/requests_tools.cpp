@@ -131,9 +131,11 @@ bool Requests::set_gain(Session& session, const protocol::SetGain& request)
     auto done = core::make_message<protocol::Done>();
     for (std::uint32_t slot = 0; slot < owners_.size(); slot++) {
         SlotOwner& owner = owners_[slot];
-        if (!owner.used || !instance_ || (request.id == protocol::no_slot ? owner.name != name : slot != request.id))
+        if (!owner.used || owner.left || !instance_ ||
+            (request.id == protocol::no_slot ? owner.name != name : slot != request.id))
             continue;
         change(owner, request);
+        owner.known_to_engine = true;
         instance_->engine().set_gain(slot, owner.muted ? 0 : owner.gain);
         done.count++;
     }

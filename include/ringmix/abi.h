@@ -63,6 +63,7 @@ inline constexpr std::uint32_t format_s24 = 3;   // 24 bits in the low bytes of 
 inline constexpr std::uint32_t format_s24_3 = 4; // 24 bits in 3 bytes
 inline constexpr std::uint32_t format_s32 = 5;
 inline constexpr std::uint32_t format_float = 6;
+inline constexpr std::uint32_t format_s32_high = 7; // of lanes only: full scale is 2^29, so that 12 dB fit above it
 
 inline constexpr std::uint32_t device_kernel = 1;  // the ring is mapped from a PCM's descriptor
 inline constexpr std::uint32_t device_virtual = 2; // the ring is a memory file
@@ -162,8 +163,8 @@ struct alignas(64) SlotStream {
                     // empty. But for bit tail_flag: the slot has a tail, look there too (core/tail.h)
     Word64 posting; // packed extent that the client has still to post, 0 when idle
     std::uint64_t reserved;
-    Word64 stream;   // serial << 32 | state, see above
-    Word64 last_end; // end (absolute) of the stream before the present one
+    Word64 stream; // serial << 32 | state, see above
+    std::uint64_t reserved_last;
     Word64 underruns;
     Word64 late_frames; // frames that were written too late to be heard
 };
@@ -178,11 +179,23 @@ struct alignas(64) SlotTail {
     Word64 phase;       // as in SlotStream, no flag
     Word64 gain;        // at the beginning of the fade; fixed point
     Word64 fade_frames; // the last frames of range, from gain to silence in a straight line
-    // For the engine's log, which may look only when the next stream has ended too:
-    Word64 first;       // absolute: where that stream began
-    Word64 end_before;  // absolute: where the one before it ended,
-    Word64 fade_before; // and how many of its last frames faded
-    Word64 start;       // absolute: where the present stream began
+    Word64 start;       // absolute: where the present stream began. Instrumentation, see SlotLog
+    std::uint64_t reserved[3];
+};
+
+// Instrumentation: what the server's log of --output tells about streams; nothing else reads it. The stream
+// with serial number s (SlotStream::stream) leaves its record in ended[s mod stream_records] when it ends, so
+// that the engine, which looks once in a cycle, learns of those that were over before it looked.
+// Same writer as SlotStream.
+inline constexpr std::uint32_t stream_records = 16;
+struct alignas(32) StreamRecord {
+    Word64 serial; // stored last, release; 0 before the rest
+    Word64 first;  // absolute
+    Word64 end;    // absolute: the frame after the last that was heard; not after first if none was
+    Word64 fade_frames;
+};
+struct alignas(64) SlotLog {
+    StreamRecord ended[stream_records];
 };
 
 // A client's gain over time: straight lines between points, constant before the first and after the
@@ -225,6 +238,7 @@ struct alignas(64) Slot {
     SlotTail tail;
     SlotConfig config;
     GainTable gains[2]; // server
+    SlotLog log;
 };
 
 // The turn count of one block of the ring: everybody who changes what the block should contain
@@ -253,11 +267,13 @@ static_assert(sizeof(SyncRing) == 64 * (1 + sync_entries) && offsetof(SyncRing, 
 static_assert(sizeof(SlotStream) == 64 && offsetof(SlotStream, late_frames) == 56);
 static_assert(sizeof(SlotConfig) == 128 && offsetof(SlotConfig, lane_offset) == 16 && offsetof(SlotConfig, map) == 64);
 static_assert(sizeof(SlotTail) == 64 && sizeof(GainTable) == 64 && offsetof(GainTable, gains) == 32);
-static_assert(sizeof(Slot) == 384 && offsetof(Slot, config) == 128 && offsetof(Slot, gains) == 256);
+static_assert(sizeof(StreamRecord) == 32 && sizeof(SlotLog) == 32 * stream_records);
+static_assert(sizeof(Slot) == 384 + sizeof(SlotLog) && offsetof(Slot, log) == 384 && offsetof(Slot, config) == 128 &&
+              offsetof(Slot, gains) == 256);
 static_assert(sizeof(BlockVersion) == 4);
 static_assert(offsetof(Board, geometry) == 64 && offsetof(Board, engine) == 192);
 static_assert(offsetof(Board, sync) == 256 && offsetof(Board, slots) == 256 + 64 * 17);
-static_assert(sizeof(Board) == 256 + 64 * 17 + 384 * max_slots);
+static_assert(sizeof(Board) == 256 + 64 * 17 + sizeof(Slot) * max_slots);
 static_assert(std::is_standard_layout_v<Board> && std::is_standard_layout_v<Slot>);
 
 } // namespace ringmix::abi

@@ -6,8 +6,9 @@
 //
 //   narrow  int32, 24-bit scale (full scale = 2^23): U8, S16, S24 and S24_3 lanes at unity gain;
 //           64 lanes need 30 bits
-//   wide    int64, 32-bit scale with 22 fractional bits (full scale = 2^53): S32 and FLOAT lanes,
-//           and any lane with a gain or in a fade; 64 lanes at +12 dB need 62 bits
+//   wide    int64, 32-bit scale with 22 fractional bits (full scale = 2^53): S32, FLOAT and S32_HIGH
+//           lanes, and any lane with a gain or in a fade; 64 lanes at +12 dB need 62 bits, or, of
+//           S32_HIGH at the limits of that, 64 (0.995 * 2^63)
 //
 // `finalize` adds both, rounds once (half up) to the device's format and saturates. A FLOAT lane is
 // rounded (half up) and clamped to 32 bits once; NaN is silence. A FLOAT device gets the sum, clamped

@@ -44,8 +44,15 @@ template <class V> struct FloatLanes {
 template <class V> struct LoneFloatLanes : FloatLanes<V> {
     template <int n> using Sums = LoneFloat<V, n>;
 };
-template <class V, class Load> struct GainLanes {
-    template <int n> using Sums = GainSums<V, Load, n>;
+template <class V> struct HighLanes {
+    template <int n> using Sums = HighSums<V, LoadS32<V>, n>;
+    using Exact = HighLanes;
+    static constexpr bool checked = false;
+    static constexpr int steps = 2 * V::scale;
+    static constexpr int some_steps = V::scale;
+};
+template <class V, class Load, class Gain = LaneGain> struct GainLanes {
+    template <int n> using Sums = GainSums<V, Load, Gain, n>;
     using Exact = GainLanes;
     static constexpr bool checked = false;
     static constexpr int steps = V::scale;
@@ -213,7 +220,7 @@ template <class V, class Lanes, class Lone = Lanes> struct Row {
 #define RINGMIX_MIX_ROW(...)                                                                                           \
     {                                                                                                                  \
         nullptr, nullptr, Row<V, __VA_ARGS__>::s16, Row<V, __VA_ARGS__>::s24, nullptr, Row<V, __VA_ARGS__>::s32,       \
-            nullptr                                                                                                    \
+            nullptr, nullptr                                                                                           \
     }
 
 template <class V> constexpr Table make_table(const char* name, const Resampling& resampling) noexcept
@@ -228,10 +235,12 @@ template <class V> constexpr Table make_table(const char* name, const Resampling
     return {
         name,
         {nullptr, add_narrow<V, U8>, add_narrow<V, S16>, add_narrow<V, S24>, add_narrow<V, S24In3>, nullptr, nullptr},
-        {nullptr, nullptr, nullptr, nullptr, nullptr, add_wide<V, S32>, add_wide<V, Float>},
+        {nullptr, nullptr, nullptr, nullptr, nullptr, add_wide<V, S32>, add_wide<V, Float>,
+         add_wide<V, GainLanes<V, LoadS32<V>, HighUnity>>},
         {nullptr, add_wide<V, GainLanes<V, LoadU8<V>>>, add_wide<V, GainLanes<V, LoadS16<V>>>,
          add_wide<V, GainLanes<V, LoadS24<V>>>, add_wide<V, GainLanes<V, LoadS24In3<V>>>,
-         add_wide<V, GainLanes<V, LoadS32<V>>>, add_wide<V, GainLanes<V, LoadFloat<V>>>},
+         add_wide<V, GainLanes<V, LoadS32<V>>>, add_wide<V, GainLanes<V, LoadFloat<V>>>,
+         add_wide<V, GainLanes<V, LoadS32<V>, HighGain>>},
         {nullptr, nullptr, finalize<V, ToS16<V>>, finalize<V, ToWords<V, S24Format<V>>>,
          finalize<V, ToWords<V, S24In3Format<V>>>, finalize<V, ToWords<V, S32Format<V>>>, finalize_float},
         {{},
@@ -240,7 +249,8 @@ template <class V> constexpr Table make_table(const char* name, const Resampling
          RINGMIX_MIX_ROW(S24),
          {},
          RINGMIX_MIX_ROW(S32),
-         RINGMIX_MIX_ROW(Float, OneFloat)},
+         RINGMIX_MIX_ROW(Float, OneFloat),
+         RINGMIX_MIX_ROW(HighLanes<V>)},
         copy<V>,
         fold_sums,
         soften_sums,

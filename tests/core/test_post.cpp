@@ -113,7 +113,7 @@ TEST_CASE("post: recombine stores the sum of the lanes, and nothing else")
 TEST_CASE("post: plain lanes that are all alike, on every device")
 {
     Dice dice(30);
-    for (std::uint32_t lane_format = abi::format_u8; lane_format <= abi::format_float; ++lane_format)
+    for (std::uint32_t lane_format = abi::format_u8; lane_format <= abi::format_s32_high; ++lane_format)
         for (std::uint32_t format = abi::format_s16; format <= abi::format_float; ++format)
             for (std::uint32_t kind = 0; kind < (format == abi::format_float ? 2 : 4); ++kind)
                 for (const std::uint32_t count : {1u, 3u}) {

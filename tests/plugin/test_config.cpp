@@ -101,6 +101,27 @@ TEST_CASE("capture is refused")
     CHECK(server.clients() == 0);
 }
 
+TEST_CASE("who lists what can record does not find ringmix, who lists what can play does")
+{
+    void** hints = nullptr;
+    REQUIRE(snd_device_name_hint(-1, "pcm", &hints) == 0);
+    const auto text = [](void* hint, const char* key) {
+        char* value = snd_device_name_get_hint(hint, key);
+        const std::string copy = value == nullptr ? "" : value;
+        std::free(value);
+        return copy;
+    };
+    unsigned found = 0;
+    for (void** hint = hints; *hint != nullptr; hint++)
+        if (text(*hint, "NAME") == "ringmix") {
+            found++;
+            CHECK(text(*hint, "IOID") == "Output");
+            CHECK(text(*hint, "DESC") == "Shared playback, mixed directly into the device (ringmix)");
+        }
+    CHECK(found == 1);
+    snd_device_name_free_hint(hints);
+}
+
 TEST_CASE("stereo and mono clients on a stereo device")
 {
     Server server;

@@ -6,6 +6,7 @@
 
 #include <cstdlib>
 #include <functional>
+#include <memory>
 
 using namespace ringmix::test;
 
@@ -188,6 +189,21 @@ TEST_CASE("whatever is asked for, the number of periods can be told")
             check([&](Params& params) { params.buffer_time_near(time * 5), params.period_near(size); });
         }
     }
+}
+
+TEST_CASE("64 programs that ask for nothing get their lanes")
+{
+    Server server({"--channels", "2", "--arena", "64"});
+    std::vector<std::unique_ptr<Pcm>> pcms;
+    const snd_pcm_format_t formats[] = {SND_PCM_FORMAT_S16_LE, SND_PCM_FORMAT_FLOAT_LE, SND_PCM_FORMAT_U8};
+    for (unsigned i = 0; i < 64; i++) {
+        CAPTURE(i);
+        pcms.push_back(std::make_unique<Pcm>(server, "program" + std::to_string(i)));
+        Params(*pcms.back(), formats[i % 3], 2).take();
+        const std::vector<std::byte> silence(100 * 8);
+        REQUIRE(snd_pcm_writei(*pcms.back(), silence.data(), 100) == 100);
+    }
+    CHECK(server.clients() == 64);
 }
 
 TEST_CASE("one period per buffer is refused, or becomes two, as with hardware")

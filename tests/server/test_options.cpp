@@ -54,7 +54,7 @@ TEST_CASE("options: defaults")
     CHECK(options.socket_mode == 0600);
     CHECK(options.idle_seconds < 0);
     CHECK_FALSE(options.autostarted);
-    CHECK(options.arena_bytes == 4u << 20);
+    CHECK(options.arena_bytes == 0); // by the rate
     CHECK(options.log_level == server::LogLevel::info);
 }
 

@@ -16,6 +16,8 @@
 
 namespace ringmix::sim {
 
+class Score;
+
 struct Block final : Object {
     Block(std::string block_name, std::size_t size)
         : name(std::move(block_name)), bytes(size), data(static_cast<std::byte*>(std::calloc((size + 4095) / 4096, 4096)))
@@ -73,6 +75,8 @@ struct Counter final : Object { // an event descriptor, a semaphore
 
 struct Program {
     std::string name;
+    bool narrow = false; // of 32 bits
+    Score* score = nullptr; // of its PCM
 };
 
 struct Machine {
@@ -82,8 +86,9 @@ struct Machine {
     std::vector<std::shared_ptr<Death>> deaths;
     bool realtime = true;
     std::uint64_t log_lines = 0;
-    // Told of each welcome that a program gets.
-    std::function<void(std::uint32_t process, std::uint32_t slot)> on_welcome;
+    std::map<std::uint32_t, std::uint32_t> slots; // that programs were welcomed to
+    bool device_gone = false;
+    Temper engine_temper;
 };
 Machine& machine();
 

@@ -4,7 +4,7 @@
 
 #include "os/memory.h"
 
-#include "tests/sim/machine.h"
+#include "tests/sim/card.h"
 
 #include <cerrno>
 #include <cstring>
@@ -47,7 +47,9 @@ Mapping::~Mapping()
 
 Mapping Mapping::shared(int fd, std::size_t bytes, std::uint64_t offset, bool, const char* what)
 {
-    const auto block = sim::world->object_as<sim::Block>(fd);
+    auto block = sim::world->object_as<sim::Block>(fd);
+    if (const auto card = sim::world->object_as<sim::Card>(fd))
+        block = card->block();
     if (!block || offset != 0)
         fail(EBADF, what);
     if (bytes > block->bytes)

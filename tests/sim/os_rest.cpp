@@ -68,7 +68,13 @@ SpawnResult spawn_detached(const std::vector<std::string>&, const std::vector<st
 
 bool become_realtime(int) noexcept { return machine().realtime; }
 
-void name_thread(const char* name) noexcept { world->current()->name = name; }
+void name_thread(const char* name) noexcept
+{
+    sim::Fibre& fibre = *world->current();
+    fibre.name = name;
+    if (fibre.name == "ringmix-engine")
+        fibre.temper = machine().engine_temper;
+}
 
 
 } // namespace ringmix::os

@@ -33,11 +33,11 @@ std::shared_ptr<Socket> socket_at(int fd)
 void tell_of_welcome(const Socket& socket, std::span<const std::byte> packet)
 {
     protocol::Welcome welcome;
-    if (packet.size() != sizeof welcome || !machine().on_welcome)
+    if (packet.size() != sizeof welcome)
         return;
     std::memcpy(&welcome, packet.data(), sizeof welcome);
     if (welcome.header.type == protocol::type_welcome && welcome.slot != protocol::no_slot)
-        machine().on_welcome(socket.peer_process, welcome.slot);
+        machine().slots[socket.peer_process] = welcome.slot;
 }
 
 } // namespace

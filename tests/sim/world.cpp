@@ -165,8 +165,10 @@ void World::leave()
 
 bool World::wait(std::span<Object* const> objects, std::int64_t deadline)
 {
+    current_->waits++;
     for (;;) {
         Fibre& fibre = *current_;
+        fibre.busy_since = now_;
         std::int64_t due = deadline;
         for (const Object* object : objects) {
             if (object->readable())

@@ -155,6 +155,8 @@ struct Fibre {
     std::int64_t since = 0;           // when it was interrupted or began to wait
     bool interrupted = false;         // in the middle of something
     std::int64_t wake_due = 0;        // when what it waits for came about
+    std::uint64_t waits = 0;          // times that it has waited: cycles, of the engine
+    std::int64_t busy_since = 0;      // when it went on after the last time
     std::vector<Object*> waits_for;
     std::uint64_t token = 0;
     std::int64_t steps_left = 0;

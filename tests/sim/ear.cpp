@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+#include "tests/sim/ear.h"
+
+#include "core/test_hooks.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace ringmix::sim {
+
+Ear* ear = nullptr;
+
+void hear_next(const std::byte* bytes) { ear->heard_next(bytes); }
+void hear_silence(std::uint64_t count) { ear->heard_silence(count); }
+
+void Counts::add(const Counts& other)
+{
+    auto* mine = reinterpret_cast<std::uint64_t*>(this);
+    const auto* its = reinterpret_cast<const std::uint64_t*>(&other);
+    for (std::size_t i = 0; i < sizeof *this / sizeof *mine; i++)
+        mine[i] += its[i];
+}
+
+std::string Counts::text() const
+{
+    return fmt::format("{} frames, {} with sound; excused: {} either, {} in flight, {} unreached, {} engine stood, "
+                       "{} restart; {} streams, {} calls, {} wakes ({} for nothing), {} xruns, {} drains, {} gains, "
+                       "{} deaths, {} stops",
+                       frames, sounding, either, in_flight, unreached, engine_stood, restart, streams, calls, wakes,
+                       idle_wakes, xruns, drains, gains, deaths, stops);
+}
+
+std::uint64_t Ear::now() const noexcept
+{
+    if (truth_.is_virtual) {
+        if (start_ns_ < 0)
+            return 0;
+        const auto passed = static_cast<unsigned __int128>(world->now() - start_ns_);
+        return static_cast<std::uint64_t>(passed * truth_.rate / std::uint64_t{second});
+    }
+    if (card->epoch() == known_epoch_)
+        last_now_ = base_ + card->played();
+    return last_now_;
+}
+
+std::uint64_t Ear::low() const noexcept
+{
+    const std::uint64_t now = this->now() + truth_.margin;
+    return now - std::min<std::uint64_t>(now, truth_.lag);
+}
+
+std::uint64_t Ear::high() const noexcept { return now() + truth_.margin + truth_.lead; }
+
+std::int64_t Ear::grace_ns() const noexcept
+{
+    const std::uint32_t less = truth_.lag + truth_.fifo + 2;
+    return ns_of(truth_.margin > less ? truth_.margin - less : 0);
+}
+
+Score& Ear::add_score(const std::string& name, const Voice& voice, std::uint32_t slot, std::uint32_t gain)
+{
+    for (const auto& score : scores_)
+        if (score->slot() == slot)
+            score->gone();
+    scores_.push_back(std::make_unique<Score>(*this, name, voice, slot, gain));
+    open_.push_back(scores_.back().get());
+    return *scores_.back();
+}
+
+Score* Ear::score_in_slot(std::uint32_t slot) noexcept
+{
+    for (auto score = scores_.rbegin(); score != scores_.rend(); ++score)
+        if ((*score)->slot() == slot)
+            return score->get();
+    return nullptr;
+}
+
+void Ear::find_engine()
+{
+    for (const Fibre* fibre : world->fibres())
+        if (fibre->name == "ringmix-engine")
+            engine_ = fibre;
+}
+
+// What the server has published of the device: which of its frames the card's are.
+void Ear::follow_device()
+{
+    const peek::Snapshot newest = peek::newest();
+    if (!newest.any)
+        return;
+    if (truth_.is_virtual) {
+        if (start_ns_ < 0)
+            start_ns_ = newest.time_ns - ns_of(newest.frame);
+        return;
+    }
+    if (card->epoch() != known_epoch_ && newest.generation + 1 == card->epoch() && newest.state == abi::device_running) {
+        const std::uint64_t base = newest.frame - newest.hw_ptr;
+        if (known_epoch_ != 0 && base < last_now_ - std::min<std::uint64_t>(last_now_, truth_.ring))
+            fail("after its restart the device goes on at frame {}, and was at {}", base, last_now_);
+        base_ = base;
+        known_epoch_ = card->epoch();
+    }
+}
+
+void Ear::time_passes()
+{
+    if (engine_ == nullptr)
+        find_engine();
+    follow_device();
+    for (Score* score : open_)
+        score->passes();
+    std::erase_if(open_, [](const Score* score) { return score->over() && score->dead(); });
+    if (engine_ == nullptr)
+        return;
+    if (engine_->waits != engine_waits_) { // it has finished a cycle
+        engine_waits_ = engine_->waits;
+        engine_idle_ns_ = world->now();
+        const peek::Snapshot newest = peek::newest();
+        covered_.push_back({world->now(), newest.frame + truth_.reach});
+    }
+    const std::int64_t long_ago = world->now() - ns_of(truth_.margin);
+    for (; !covered_.empty() && covered_.front().time <= long_ago; covered_.pop_front())
+        sure_ = std::max(sure_, covered_.front().frame);
+}
+
+bool Ear::engine_stalled() const noexcept
+{
+    return engine_ != nullptr && engine_->waits_for.empty() && engine_->interrupted &&
+           world->now() - engine_->busy_since > grace_ns();
+}
+
+bool Ear::engine_late() const noexcept
+{
+    return engine_ == nullptr || world->now() - engine_idle_ns_ > 100 * ms + 20 * ms;
+}
+
+void Ear::disturbed(std::int64_t ns) { disturbed_until_ = std::max(disturbed_until_, world->now() + ns); }
+
+void Ear::batch(std::uint32_t point, std::uint64_t from, std::uint32_t frames)
+{
+    const Fibre* fibre = world->current();
+    if (fibre == nullptr)
+        return;
+    Batch& batch = batches_[fibre->number];
+    if (point == core::test_posting)
+        batch = {from, frames, world->now(), engine_ != nullptr ? engine_->waits : 0, true};
+    else if (point == core::test_settled)
+        batch.open = false;
+}
+
+void Ear::heard_silence(std::uint64_t count)
+{
+    static const std::vector<std::byte> silent(abi::max_channels * 4);
+    constexpr std::uint64_t looked_at = 1 << 20; // nobody asks for more at once
+    for (std::uint64_t i = 0; i < std::min(count, looked_at); i++)
+        heard_next(silent.data());
+    next_ += count - std::min(count, looked_at);
+}
+
+void Ear::heard_of_card(std::uint64_t epoch, std::uint64_t frame, const std::byte* bytes)
+{
+    if (epoch != known_epoch_) { // nobody knows yet which frame this is
+        counts.restart++;
+        return;
+    }
+    heard(base_ + frame, bytes);
+}
+
+void Ear::heard(std::uint64_t frame, const std::byte* bytes)
+{
+    if (last_switch_ != world->switches) { // somebody has run since
+        last_switch_ = world->switches;
+        for (Score* score : open_)
+            score->passes();
+    }
+    counts.frames++;
+    static std::vector<Part> parts;
+    parts.clear();
+    for (const Score* score : open_)
+        if (const Cell* cell = score->cell(frame); cell != nullptr && cell->count != 0)
+            parts.push_back({score, cell});
+    counts.sounding += parts.empty() ? 0 : 1;
+    if (!matches(frame, bytes, parts) && !excused(frame))
+        report(frame, bytes, parts);
+}
+
+void Ear::add_sound(const Score& score, std::uint64_t frame, const Sound& sound, Wide* sums) const
+{
+    if (sound.version == 0)
+        return;
+    std::int64_t samples[abi::max_channels];
+    values(score.voice(), sound.version, sound.position, samples);
+    const std::uint64_t gain = sound.fade_length == 0
+                                   ? score.gain_at(frame)
+                                   : on_line(sound.fade_gain, 0, frame - sound.fade_start, sound.fade_length);
+    for (std::uint32_t d = 0; d < truth_.sink.channels; d++)
+        if (score.map[d] != abi::no_channel)
+            sums[d] += static_cast<Wide>(samples[score.map[d]]) * static_cast<std::int64_t>(gain);
+}
+
+bool Ear::agrees(std::uint64_t frame, const std::byte* bytes, const Wide* sums) const
+{
+    const std::uint32_t step = bytes_of_sample(truth_.sink.format);
+    for (std::uint32_t d = 0; d < truth_.sink.channels; d++)
+        if (finished(truth_.sink, sums[d], frame * truth_.sink.channels + d) !=
+            played_value(truth_.sink, bytes + std::size_t{d} * step))
+            return false;
+    return true;
+}
+
+bool Ear::matches(std::uint64_t frame, const std::byte* bytes, std::vector<Part>& parts)
+{
+    constexpr std::uint64_t most = 512;
+    std::uint64_t ways = 1;
+    for (const Part& part : parts)
+        ways *= part.cell->anything ? most + 1 : part.cell->count;
+    counts.either += ways > 1 ? 1 : 0;
+    if (ways > most)
+        return true;
+    for (std::uint64_t way = 0; way < ways; way++) {
+        Wide sums[abi::max_channels] = {};
+        std::uint64_t rest = way;
+        for (const Part& part : parts) {
+            // The newest first, which is the likeliest.
+            add_sound(*part.score, frame, part.cell->sounds[part.cell->count - 1 - rest % part.cell->count], sums);
+            rest /= part.cell->count;
+        }
+        if (agrees(frame, bytes, sums))
+            return true;
+    }
+    return false;
+}
+
+// Whether the frame may be wrong, and counts why.
+bool Ear::excused(std::uint64_t frame)
+{
+    constexpr std::uint64_t repaired = 3; // cycles of the engine
+    if (!quiet_time()) {
+        counts.restart++;
+        return true;
+    }
+    if (frame >= sure_ || (truth_.is_virtual && now() > frame + truth_.rate / 20)) {
+        counts.unreached++;
+        return true;
+    }
+    if (engine_stalled()) {
+        counts.engine_stood++;
+        return true;
+    }
+    for (const auto& [number, batch] : batches_) {
+        const Fibre& fibre = *world->fibres()[number];
+        if (!batch.open || world->now() - batch.since < grace_ns() || !fibre.interrupted)
+            continue;
+        const std::uint64_t place = (frame % truth_.ring + truth_.ring - batch.from % truth_.ring) % truth_.ring;
+        if (place >= batch.frames || engine_->waits > batch.cycles + repaired)
+            continue;
+        counts.in_flight++;
+        return true;
+    }
+    return false;
+}
+
+void Ear::report(std::uint64_t frame, const std::byte* bytes, const std::vector<Part>& parts)
+{
+    std::string text = fmt::format("frame {} (now {}):", frame, now());
+    const std::uint32_t step = bytes_of_sample(truth_.sink.format);
+    Wide sums[abi::max_channels] = {};
+    for (const Part& part : parts)
+        add_sound(*part.score, frame, part.cell->sounds[part.cell->count - 1], sums);
+    for (std::uint32_t d = 0; d < std::min(truth_.sink.channels, 4u); d++)
+        text += fmt::format(" heard {} expected {};", played_value(truth_.sink, bytes + std::size_t{d} * step),
+                            finished(truth_.sink, sums[d], frame * truth_.sink.channels + d));
+    for (const Part& part : parts) {
+        Wide alone[abi::max_channels] = {}, without[abi::max_channels];
+        add_sound(*part.score, frame, part.cell->sounds[part.cell->count - 1], alone);
+        for (std::uint32_t d = 0; d < truth_.sink.channels; d++)
+            without[d] = sums[d] - alone[d];
+        const Sound& sound = part.cell->sounds[part.cell->count - 1];
+        text += fmt::format("\n   {} position {} version {} ({} possibilities){}{}", part.score->name(), sound.position,
+                            sound.version, part.cell->count, sound.fade_length != 0 ? " fading" : "",
+                            agrees(frame, bytes, without) ? ": IS MISSING" : "");
+    }
+    for (const Score* score : open_)
+        text += fmt::format("\n   {}: running {} origin {} appl {} last {} gain {}", score->name(), score->running(),
+                            score->origin(), score->appl(), score->last(), score->gain_at(frame));
+    fail("{}", text);
+}
+
+} // namespace ringmix::sim

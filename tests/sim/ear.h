@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// ear.h: hears what the device plays, and compares each frame with what all programs have asked for.
+
+#pragma once
+
+#include "tests/sim/card.h"
+#include "tests/sim/score.h"
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace ringmix::sim {
+
+// What may differ, and why; how often it did.
+struct Counts {
+    std::uint64_t frames = 0;       // heard
+    std::uint64_t sounding = 0;     // of those, with something in them
+    std::uint64_t either = 0;       // as before or as after a call that stood
+    std::uint64_t in_flight = 0;    // spoilt: in the batch of a poster that stood or was dead
+    std::uint64_t unreached = 0;    // wrong: the engine had not come to mix there
+    std::uint64_t engine_stood = 0; // wrong: the engine stood in the middle of a cycle
+    std::uint64_t restart = 0;      // wrong: the device had just been restarted, or leapt
+    std::uint64_t calls = 0, wakes = 0, idle_wakes = 0, xruns = 0, deaths = 0, stops = 0, drains = 0, streams = 0;
+    std::uint64_t gains = 0;
+    void add(const Counts& other);
+    std::string text() const;
+};
+
+class Ear {
+public:
+    struct Truth {
+        std::uint32_t rate, ring, margin, reach, latency;
+        bool is_virtual;
+        Sink sink;
+        std::uint32_t fade;   // frames
+        std::uint32_t lag;    // the position that programs know is behind the true one by this at most,
+        std::uint32_t lead;   // and ahead of it
+        std::uint32_t fifo;   // frames that the device has read ahead
+    };
+    explicit Ear(const Truth& truth) : truth_(truth) {}
+    const Truth& truth() const noexcept { return truth_; }
+
+    // The frame that truly plays now, and where the commit horizon may be.
+    std::uint64_t now() const noexcept;
+    std::uint64_t low() const noexcept;
+    std::uint64_t high() const noexcept;
+    std::int64_t ns_of(std::uint64_t frames) const noexcept
+    {
+        return static_cast<std::int64_t>(frames * std::uint64_t{second} / truth_.rate);
+    }
+    std::uint64_t frames_of(std::int64_t ns) const noexcept
+    {
+        return static_cast<std::uint64_t>(ns) * truth_.rate / std::uint64_t{second};
+    }
+    // So long may somebody stand in the middle of something without spoiling anything.
+    std::int64_t grace_ns() const noexcept;
+
+    Score& add_score(const std::string& name, const Voice& voice, std::uint32_t slot, std::uint32_t gain);
+    Score* score_in_slot(std::uint32_t slot) noexcept;
+
+    void time_passes();
+    void heard(std::uint64_t frame, const std::byte* bytes);
+    void heard_next(const std::byte* bytes) { heard(next_++, bytes); }
+    void heard_silence(std::uint64_t count);
+    void heard_of_card(std::uint64_t epoch, std::uint64_t frame, const std::byte* bytes);
+    void disturbed(std::int64_t ns); // the device was: for so long positions may be wrong
+    bool quiet_time() const noexcept { return world->now() >= disturbed_until_; }
+    std::int64_t disturbed_until() const noexcept { return disturbed_until_; }
+
+    // Posters (core/test_hooks.h).
+    void batch(std::uint32_t point, std::uint64_t from, std::uint32_t frames);
+    bool engine_stalled() const noexcept;
+    bool engine_late() const noexcept; // its last cycle is long ago
+    const Fibre* engine() const noexcept { return engine_; }
+
+    Counts counts;
+
+private:
+    struct Batch {
+        std::uint64_t from = 0;
+        std::uint32_t frames = 0;
+        std::int64_t since = 0;
+        std::uint64_t cycles = 0; // of the engine, then
+        bool open = false;
+    };
+    struct Covered {
+        std::int64_t time;
+        std::uint64_t frame;
+    };
+    struct Part {
+        const Score* score;
+        const Cell* cell;
+    };
+
+    void find_engine();
+    void follow_device();
+    bool matches(std::uint64_t frame, const std::byte* bytes, std::vector<Part>& parts);
+    void add_sound(const Score& score, std::uint64_t frame, const Sound& sound, Wide* sums) const;
+    bool agrees(std::uint64_t frame, const std::byte* bytes, const Wide* sums) const;
+    bool excused(std::uint64_t frame);
+    [[noreturn]] void report(std::uint64_t frame, const std::byte* bytes, const std::vector<Part>& parts);
+
+    Truth truth_;
+    std::vector<std::unique_ptr<Score>> scores_;
+    std::vector<Score*> open_; // those of which something may still be heard
+    std::map<std::uint32_t, Batch> batches_; // by fibre
+    std::deque<Covered> covered_;
+    std::uint64_t sure_ = 0; // frames before it have been in the engine's reach for long enough
+    const Fibre* engine_ = nullptr;
+    std::uint64_t engine_waits_ = 0;
+    std::int64_t engine_idle_ns_ = 0;
+    std::uint64_t next_ = 0; // virtual: the next frame
+    std::int64_t disturbed_until_ = 0;
+    std::uint64_t known_epoch_ = 0;
+    std::uint64_t base_ = 0; // of the card's epoch
+    mutable std::uint64_t last_now_ = 0;
+    std::int64_t start_ns_ = -1; // virtual: when frame 0 was played
+    std::uint64_t last_switch_ = ~std::uint64_t{0};
+};
+
+extern Ear* ear;
+
+// What the virtual device plays.
+void hear_next(const std::byte* bytes);
+void hear_silence(std::uint64_t count);
+
+} // namespace ringmix::sim

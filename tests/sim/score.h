@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// score.h: what one program has asked to be heard, frame by frame: the judge's own idea of a stream, made of
+// the program's calls and docs/mixing.md. Where a call stands for so long that its frames come up meanwhile,
+// a frame may be as before or as after: both are written down.
+
+#pragma once
+
+#include "tests/sim/peek.h"
+#include "tests/sim/reference.h"
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace ringmix::sim {
+
+class Ear;
+
+// What one program adds to one frame.
+struct Sound {
+    std::uint32_t version = 0; // of the writing; 0: nothing
+    std::uint32_t fade_gain = 0;
+    std::uint64_t position = 0;
+    std::uint64_t fade_start = 0;
+    std::uint64_t fade_length = 0; // 0: does not fade
+    friend bool operator==(const Sound&, const Sound&) = default;
+};
+
+struct Cell {
+    static constexpr unsigned most = 4;
+    std::uint64_t frame = ~std::uint64_t{0};
+    std::array<Sound, most> sounds;
+    unsigned count = 0;   // 0: nothing
+    bool anything = false; // more possibilities than are written down
+};
+
+enum class Ask { none, write, start, pause, drop, drain, close, look };
+
+class Score {
+public:
+    Score(Ear& its_ear, std::string name, const Voice& voice, std::uint32_t slot, std::uint32_t gain);
+
+    const std::string& name() const noexcept { return name_; }
+    const Voice& voice() const noexcept { return voice_; }
+    std::uint32_t slot() const noexcept { return slot_; }
+    // Entry d: the channel of this program that device channel d plays, or abi::no_channel.
+    std::array<std::uint8_t, abi::max_channels> map{};
+    void configure(const Voice& voice, std::uint64_t buffer_frames, std::uint64_t stop_threshold, bool stops);
+
+    // The program's calls: begin, then (if it lives) what has come of it. One at a time.
+    void prepare();
+    void begin_write(std::uint64_t position, std::uint64_t frames, std::uint32_t version, bool may_start);
+    void end_write(std::uint64_t frames, bool running);
+    void begin(Ask ask);
+    void end_start();                 // start, resume; drain of one that was only prepared
+    void end_stop(bool faded);        // pause, drop, close
+    void end_xrun();                  // in any call
+    void paused_at(std::int64_t position);
+    void drained();                   // all has been heard
+    void end_nothing();               // it has changed nothing
+    void moved_to(std::uint64_t position) { appl_ = position; } // rewind, forward
+    void limit(std::uint64_t position); // drain: it ends there
+    void die();
+    void gone() { silent_ = true; } // with its connection: the slot may be another's
+
+    // Time passes: what is seen of a call that stands.
+    void passes();
+    bool busy() const noexcept { return ask_ != Ask::none; }
+    std::uint64_t call_low() const noexcept { return low_; }
+
+    bool running() const noexcept { return running_; }
+    bool floating() const noexcept { return floating_; }
+    std::uint64_t appl() const noexcept { return appl_; }
+    std::uint64_t origin() const noexcept { return origin_; }
+    std::uint64_t floor() const noexcept { return floor_; }
+    std::uint64_t buffer() const noexcept { return buffer_; }
+    std::uint64_t end_position() const noexcept { return end_; }
+    bool dead() const noexcept { return dead_; }
+    bool over() const noexcept; // nothing of it will be heard any more
+
+    // The underrun: how many frames of room there are, at least and at most, at present.
+    std::int64_t room_low() const noexcept;
+    std::int64_t room_high() const noexcept;
+    bool xrun_due() const noexcept;    // certainly
+    bool xrun_possible() const noexcept;
+    bool late_possible = false; // a write may have been too late
+    bool late_certain = false;
+
+    const Cell* cell(std::uint64_t frame) const noexcept
+    {
+        const Cell& found = cells_[frame & (cells_.size() - 1)];
+        return found.frame == frame && frame < last_ ? &found : nullptr;
+    }
+    std::uint64_t last() const noexcept { return last_; }
+    std::uint64_t gain_at(std::uint64_t frame) const noexcept;
+
+    // Gains: asked for between the mixer's call and its return.
+    void ask_gain(std::uint32_t gain);
+    void withdraw_gain(std::uint32_t gain); // it was not for this one
+    std::uint32_t level = 0; // as asked for, also while muted
+    bool muted = false;
+    bool open() const noexcept { return !silent_ && !dead_; }
+    void watch_gain();
+
+private:
+    struct Run {
+        std::uint64_t begin, end;
+        std::uint32_t version;
+    };
+    struct Ramp {
+        std::uint64_t start, length;
+        std::uint32_t from, to;
+    };
+    struct Asked {
+        std::uint32_t gain;
+        std::uint64_t low;
+        std::int64_t time;
+    };
+
+    Cell& fresh_cell(std::uint64_t frame);
+    void set(std::uint64_t frame, const Sound& sound);
+    void add(std::uint64_t frame, const Sound& sound);
+    Sound sound_at(std::uint64_t position) const;
+    void put_run(std::uint64_t begin, std::uint64_t end, std::uint32_t version);
+    void cut_runs(std::uint64_t end);
+    void perhaps_written();
+    void place(std::uint64_t first);
+    void check_start(std::uint64_t first, bool stood) const;
+    bool look_for_start();
+    bool look_for_cut();
+    void perhaps_stopped();
+    void settle_stop(bool certain);
+    void bury();
+    void forget_asked(std::uint32_t gain);
+
+    Ear& ear_;
+    std::string name_;
+    Voice voice_;
+    std::uint32_t slot_;
+    std::uint64_t buffer_ = 0, stop_threshold_ = 0;
+    bool stops_ = true; // at an underrun
+
+    std::vector<Cell> cells_;
+    std::uint64_t last_ = 0; // no cell from there on has anything
+    std::vector<Run> runs_;
+    std::uint64_t appl_ = 0, end_ = 0, floor_ = 0, origin_ = 0;
+    std::uint64_t old_end_ = 0; // of the stream, before the call that stands
+    std::uint64_t end_low_ = 0; // if what could still be taken back of it was
+    bool running_ = false;
+    bool floating_ = false; // runs, and has had nothing to play yet: nobody knows where it began
+    bool unplaced_ = false; // the same of the run before
+    bool dead_ = false, silent_ = false, buried_ = false;
+
+    Ask ask_ = Ask::none;
+    std::int64_t began_ns_ = 0;
+    std::uint64_t low_ = 0;  // the earliest horizon of the call
+    std::uint64_t write_at_ = 0, write_frames_ = 0;
+    std::uint32_t write_version_ = 0;
+    bool applied_ = false, stop_applied_ = false, started_ = false, may_start_ = false;
+    std::uint64_t range_word_ = 0; // at the beginning of the call
+    peek::Tail tail_;              // the same
+    bool cut_known_ = false;
+    std::uint64_t cut_ = 0, cut_end_ = 0;
+    std::uint64_t tail_until_ = 0; // the stream before is heard until there
+
+    std::uint32_t target_;
+    std::vector<Ramp> ramps_;
+    std::vector<Asked> asked_;
+    std::uint64_t gain_word_ = 0;
+};
+
+} // namespace ringmix::sim

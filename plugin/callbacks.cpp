@@ -3,36 +3,43 @@
 // callbacks.cpp: libasound's side of the boundary: the callback table and the entry point.
 // Nothing but error numbers leaves this file: exceptions end in guarded().
 
+#include "plugin/guarded.h"
 #include "plugin/pcm.h"
+#include "plugin/periods.h"
+#include "plugin/slave.h"
 
 #include <cerrno>
 #include <cstring>
 #include <memory>
-#include <new>
 #include <poll.h>
-#include <system_error>
+#include <pthread.h>
 
 namespace ringmix::plugin {
 
 namespace {
 
-template <class Function> int guarded(const char* what, Function&& function) noexcept
-{
-    try {
-        return function();
-    } catch (const client::ClientError& error) {
-        SNDERR("ringmix: %s", error.what());
-        return -error.error;
-    } catch (const std::system_error& error) {
-        SNDERR("ringmix: %s: %s", what, error.what());
-        return error.code().value() > 0 ? -error.code().value() : -EIO;
-    } catch (const std::bad_alloc&) {
-        return -ENOMEM;
-    } catch (const std::exception& error) {
-        SNDERR("ringmix: %s: %s", what, error.what());
-        return -EIO;
+// pthread_cancel() unwinds the stack from wherever the thread waits: through noexcept functions, which end the
+// process, and past libasound's locks. In here it has to wait.
+class Uncancelled {
+public:
+    Uncancelled() noexcept { ::pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before_); }
+    ~Uncancelled() { ::pthread_setcancelstate(before_, nullptr); }
+    Uncancelled(const Uncancelled&) = delete;
+    Uncancelled& operator=(const Uncancelled&) = delete;
+
+private:
+    int before_ = PTHREAD_CANCEL_ENABLE;
+};
+
+// What libasound calls: the callback, protected so.
+template <auto function> struct Entry;
+template <class Result, class... Arguments, Result (*function)(Arguments...) noexcept> struct Entry<function> {
+    static Result call(Arguments... arguments) noexcept
+    {
+        const Uncancelled guard;
+        return function(arguments...);
     }
-}
+};
 
 Pcm& pcm_of(snd_pcm_ioplug_t* io) noexcept { return *static_cast<Pcm*>(io->private_data); }
 
@@ -45,8 +52,8 @@ struct Callbacks {
     static int stop(snd_pcm_ioplug_t* io) noexcept
     {
         Pcm& pcm = pcm_of(io);
-        if (pcm.attachment_.ours())
-            pcm.stream_.drop();
+        if (pcm.attachment_->ours())
+            pcm.stream_->drop();
         pcm.wake(); // whoever waits must see that it has ended
         return 0;
     }
@@ -59,6 +66,8 @@ struct Callbacks {
         Pcm& pcm = pcm_of(io);
         if (pcm.lost())
             return -ENODEV;
+        if (pcm.full_in_pause())
+            return pcm.hold_writer();
         pcm.transfer(areas, offset, size);
         return static_cast<snd_pcm_sframes_t>(size);
     }
@@ -69,24 +78,27 @@ struct Callbacks {
         return 0;
     }
 
-    static int hw_params(snd_pcm_ioplug_t* io, snd_pcm_hw_params_t*) noexcept
+    static int hw_params(snd_pcm_ioplug_t* io, snd_pcm_hw_params_t* params) noexcept
     {
         if (pcm_of(io).lost()) // also a child after fork(): the connection is its parent's
             return -ENODEV;
+        settle_periods(*io, params);
         return guarded("hw_params", [io] { return pcm_of(io).configure(); });
     }
 
     static int hw_free(snd_pcm_ioplug_t* io) noexcept
     {
-        if (pcm_of(io).attachment_.ours())
-            pcm_of(io).stream_.release();
+        if (pcm_of(io).attachment_->ours())
+            pcm_of(io).stream_->release();
         return 0;
     }
 
     static int sw_params(snd_pcm_ioplug_t* io, snd_pcm_sw_params_t* params) noexcept
     {
         Pcm& pcm = pcm_of(io);
-        int error = snd_pcm_sw_params_get_boundary(params, &pcm.boundary_);
+        snd_pcm_uframes_t boundary = 0;
+        int error = snd_pcm_sw_params_get_boundary(params, &boundary);
+        pcm.pointers_.set_boundary(boundary);
         if (error >= 0)
             error = snd_pcm_sw_params_get_avail_min(params, &pcm.avail_min_);
         if (error >= 0)
@@ -111,9 +123,10 @@ struct Callbacks {
         if (pcm.lost())
             return -ENODEV;
         if (enable != 0)
-            pcm.stream_.pause();
+            pcm.stream_->pause();
         else
-            pcm.stream_.resume();
+            pcm.stream_->resume();
+        pcm.truths_ = 0;
         pcm.wake(); // positions mean other times now
         return 0;
     }
@@ -123,7 +136,7 @@ struct Callbacks {
         if (space < 1)
             return 0;
         Pcm& pcm = pcm_of(io);
-        if (!pcm.attachment_.ours())
+        if (!pcm.attachment_->ours() && pcm.lost())
             return -ENODEV; // the timer wakes the parent
         pcm.arm();
         pfd->fd = pcm.timer_.fd();
@@ -147,7 +160,7 @@ struct Callbacks {
     {
         Pcm& pcm = pcm_of(io);
         snd_output_printf(out, "ringmix, instance \"%s\", socket %s, slot %u\n", pcm.settings_.address.instance.c_str(),
-                          pcm.attachment_.connection().path().c_str(), pcm.attachment_.slot_number());
+                          pcm.attachment_->connection().path().c_str(), pcm.attachment_->slot_number());
         if (io->period_size != 0) {
             snd_output_printf(out, "Its setup is:\n");
             snd_pcm_dump_setup(io->pcm, out);
@@ -158,23 +171,23 @@ struct Callbacks {
 namespace {
 const snd_pcm_ioplug_callback_t callbacks = [] {
     snd_pcm_ioplug_callback_t table{};
-    table.start = Callbacks::start;
-    table.stop = Callbacks::stop;
-    table.pointer = Callbacks::pointer;
-    table.transfer = Callbacks::transfer;
-    table.close = Callbacks::close;
-    table.hw_params = Callbacks::hw_params;
-    table.hw_free = Callbacks::hw_free;
-    table.sw_params = Callbacks::sw_params;
-    table.prepare = Callbacks::prepare;
-    table.drain = Callbacks::drain;
-    table.pause = Callbacks::pause;
-    table.poll_descriptors = Callbacks::poll_descriptors;
-    table.poll_revents = Callbacks::poll_revents;
-    table.dump = Callbacks::dump;
-    table.delay = Callbacks::delay;
-    table.query_chmaps = Callbacks::query_chmaps;
-    table.get_chmap = Callbacks::get_chmap;
+    table.start = Entry<Callbacks::start>::call;
+    table.stop = Entry<Callbacks::stop>::call;
+    table.pointer = Entry<Callbacks::pointer>::call;
+    table.transfer = Entry<Callbacks::transfer>::call;
+    table.close = Entry<Callbacks::close>::call;
+    table.hw_params = Entry<Callbacks::hw_params>::call;
+    table.hw_free = Entry<Callbacks::hw_free>::call;
+    table.sw_params = Entry<Callbacks::sw_params>::call;
+    table.prepare = Entry<Callbacks::prepare>::call;
+    table.drain = Entry<Callbacks::drain>::call;
+    table.pause = Entry<Callbacks::pause>::call;
+    table.poll_descriptors = Entry<Callbacks::poll_descriptors>::call;
+    table.poll_revents = Entry<Callbacks::poll_revents>::call;
+    table.dump = Entry<Callbacks::dump>::call;
+    table.delay = Entry<Callbacks::delay>::call;
+    table.query_chmaps = Entry<Callbacks::query_chmaps>::call;
+    table.get_chmap = Entry<Callbacks::get_chmap>::call;
     return table;
 }();
 } // namespace
@@ -183,9 +196,9 @@ int Pcm::create(const char* name, snd_pcm_stream_t direction, int mode)
 {
     io_.version = SND_PCM_IOPLUG_VERSION;
     io_.name = "ringmix: direct mixing into a shared device";
-    // No FLAG_MONOTONIC: snd_pcm_hw_params_is_monotonic() says no of every ioplug, and programs that ask
-    // it would compare two clocks. Who chooses a clock in sw_params gets that one.
-    io_.flags = SND_PCM_IOPLUG_FLAG_LISTED | SND_PCM_IOPLUG_FLAG_BOUNDARY_WA;
+    // Time stamps are on the clock that the sw_params say; from the start that is CLOCK_MONOTONIC, as with
+    // hardware and dmix: `multi` takes the type from its first slave and asks it of the others.
+    io_.flags = SND_PCM_IOPLUG_FLAG_LISTED | SND_PCM_IOPLUG_FLAG_BOUNDARY_WA | SND_PCM_IOPLUG_FLAG_MONOTONIC;
     io_.mmap_rw = 0; // transfer() gets the application's own memory
     io_.callback = &callbacks;
     io_.private_data = this;
@@ -210,6 +223,12 @@ int open_pcm(snd_pcm_t** pcmp, const char* name, snd_config_t* node, snd_pcm_str
         return -EINVAL;
     }
     auto pcm = std::make_unique<Pcm>(settings);
+    if (const std::string& slave = settings.address.slave; !plays_to(slave, pcm->device())) {
+        SNDERR("ringmix: slave \"%s\" is not what the running server of instance \"%s\" plays to, which is %s; give it "
+               "another instance, or end that server",
+               slave.c_str(), settings.address.instance.c_str(), pcm->device().c_str());
+        return -EBUSY;
+    }
     const int error = pcm->create(name, direction, mode);
     if (pcm->handle() != nullptr) {
         Pcm* owned = pcm.release(); // closing the handle deletes it
@@ -233,6 +252,7 @@ int _snd_pcm_ringmix_open(snd_pcm_t** pcmp, const char* name, snd_config_t*, snd
                           snd_pcm_stream_t stream, int mode)
 {
     using namespace ringmix::plugin;
+    const Uncancelled guard;
     return guarded("open", [&] { return open_pcm(pcmp, name, conf, stream, mode); });
 }
 

@@ -5,8 +5,9 @@
 #include "core/format.h"
 
 #include <cerrno>
-#include <cstdlib>
 #include <poll.h>
+#include <unistd.h>
+#include <utility>
 
 namespace ringmix::plugin {
 
@@ -14,6 +15,12 @@ namespace {
 
 // Longest time without a look at the device, so that a lost one is noticed.
 constexpr std::int64_t max_wait_ns = 500'000'000;
+// How soon a drain notices that it has been aborted where no signal interrupts it.
+constexpr int abort_look_ms = 20;
+// The largest buffer: two seconds of S16 stereo, one of FLOAT stereo.
+constexpr unsigned max_bytes_per_rate = 8;
+// The smallest period: 32 frames of S16 stereo.
+constexpr unsigned min_period_bytes = 128;
 // What the timer can wait for, beside positions of the stream (which are far smaller).
 constexpr std::uint64_t at_once = ~std::uint64_t{0};
 constexpr std::uint64_t just_look = at_once - 1;
@@ -40,11 +47,15 @@ std::uint32_t format_of(snd_pcm_format_t format) noexcept
 
 } // namespace
 
-Pcm::Pcm(const Settings& settings) : settings_(settings), attachment_(settings.address), stream_(attachment_) {}
+Pcm::Pcm(const Settings& settings)
+    : settings_(settings), attachment_(std::make_unique<client::Attachment>(settings.address)),
+      stream_(std::make_unique<client::Stream>(*attachment_)), opener_(::getpid())
+{
+}
 
 int Pcm::set_constraints() noexcept
 {
-    const abi::Geometry& geometry = attachment_.geometry();
+    const abi::Geometry& geometry = attachment_->geometry();
     static constexpr unsigned accesses[] = {SND_PCM_ACCESS_RW_INTERLEAVED, SND_PCM_ACCESS_RW_NONINTERLEAVED,
                                             SND_PCM_ACCESS_MMAP_INTERLEAVED, SND_PCM_ACCESS_MMAP_NONINTERLEAVED};
     static constexpr unsigned formats[] = {SND_PCM_FORMAT_S16_LE, SND_PCM_FORMAT_S24_LE,   SND_PCM_FORMAT_S24_3LE,
@@ -53,9 +64,8 @@ int Pcm::set_constraints() noexcept
     core::ChannelMap map;
     if (const int mistake = choose_map(map); mistake < 0)
         return mistake;
-    // libasound limits buffers in bytes only. Two seconds of stereo in the widest format: that is
-    // half a second of eight channels, and several seconds of narrower ones.
-    const unsigned max_bytes = 2 * geometry.rate * 4 * std::min(geometry.channels, 2u);
+    // libasound limits buffers in bytes only, and programs that ask for nothing get the largest.
+    const unsigned max_bytes = geometry.rate * max_bytes_per_rate;
 
     int error = snd_pcm_ioplug_set_param_list(&io_, SND_PCM_IOPLUG_HW_ACCESS, std::size(accesses), accesses);
     if (error >= 0)
@@ -66,15 +76,18 @@ int Pcm::set_constraints() noexcept
     if (error >= 0)
         error = snd_pcm_ioplug_set_param_minmax(&io_, SND_PCM_IOPLUG_HW_RATE, geometry.rate, geometry.rate);
     if (error >= 0)
-        error = snd_pcm_ioplug_set_param_minmax(&io_, SND_PCM_IOPLUG_HW_PERIOD_BYTES, 32, max_bytes / 2);
+        error = snd_pcm_ioplug_set_param_minmax(&io_, SND_PCM_IOPLUG_HW_PERIOD_BYTES, min_period_bytes, max_bytes / 2);
     if (error >= 0)
-        error = snd_pcm_ioplug_set_param_minmax(&io_, SND_PCM_IOPLUG_HW_BUFFER_BYTES, 64, max_bytes);
+        error = snd_pcm_ioplug_set_param_minmax(&io_, SND_PCM_IOPLUG_HW_BUFFER_BYTES, 2 * min_period_bytes, max_bytes);
+    // Says also that a buffer is a whole number of periods, as it is with hardware: programs ask how many.
+    if (error >= 0)
+        error = snd_pcm_ioplug_set_param_minmax(&io_, SND_PCM_IOPLUG_HW_PERIODS, 2, max_bytes / min_period_bytes);
     return error;
 }
 
 int Pcm::choose_map(core::ChannelMap& map) const
 {
-    const abi::Geometry& geometry = attachment_.geometry();
+    const abi::Geometry& geometry = attachment_->geometry();
     if (settings_.map.empty()) {
         map = core::default_map(io_.channels, std::span(geometry.chmap, geometry.channels));
         return 0;
@@ -89,23 +102,18 @@ int Pcm::choose_map(core::ChannelMap& map) const
 // hw_params: gets a lane for the chosen format and buffer.
 int Pcm::configure()
 {
-    // libasound's own limits would also ask for buffers of whole periods, which nothing here needs.
-    if (io_.period_size > io_.buffer_size) {
-        SNDERR("ringmix: a period of %lu frames does not fit a buffer of %lu", io_.period_size, io_.buffer_size);
-        return -EINVAL;
-    }
     core::ChannelMap map;
     if (const int error = choose_map(map); error < 0)
         return error;
-    stream_.configure(format_of(io_.format), io_.channels, io_.buffer_size, map);
+    stream_->configure(format_of(io_.format), io_.channels, io_.buffer_size, map);
     return 0;
 }
 
 void Pcm::prepare() noexcept
 {
-    stream_.prepare();
-    base_ = position_ = hw_position_ = 0;
-    last_appl_ = 0;
+    stream_->prepare();
+    pointers_.restart(0);
+    truths_ = 0;
     late_ = false;
     wake();
 }
@@ -117,10 +125,10 @@ int Pcm::start() noexcept
     if (lost())
         return -ENODEV;
     const std::uint64_t appl = position_of(io_.appl_ptr);
-    if (appl == base_ && stops_at_xrun() && stop_threshold_ <= io_.buffer_size)
+    if (appl == pointers_.base() && stops_at_xrun() && stop_threshold_ <= io_.buffer_size)
         return -EPIPE;
-    stream_.end_at(appl); // rewound or reset since it was written
-    stream_.start();
+    stream_->end_at(appl); // rewound or reset since it was written
+    stream_->start();
     arm_for(SND_PCM_STATE_RUNNING, appl); // libasound sets the state when this has returned
     return 0;
 }
@@ -128,37 +136,26 @@ int Pcm::start() noexcept
 // Marks the PCM as disconnected once the device cannot play any more.
 bool Pcm::lost() noexcept
 {
-    if (attachment_.held() && !attachment_.timeline().lost())
+    if (attachment_->held() && !attachment_->timeline().lost())
         return false;
-    if (io_.state != SND_PCM_STATE_DISCONNECTED) {
-        snd_pcm_ioplug_set_state(&io_, SND_PCM_STATE_DISCONNECTED);
-        wake(); // whoever waits must see it
-    }
+    if (io_.state == SND_PCM_STATE_DISCONNECTED)
+        return true;
+    if (!attachment_->ours() && adopt())
+        return false;
+    snd_pcm_ioplug_set_state(&io_, SND_PCM_STATE_DISCONNECTED);
+    wake(); // whoever waits must see it
     return true;
 }
 
-// snd_pcm_reset() sets both pointers to 0 without a word: what was queued is to be forgotten, and
-// counting begins anew at the point that can still be changed.
+// After snd_pcm_reset() what was queued is to be forgotten, and counting begins anew at the point that can
+// still be changed.
 void Pcm::follow_reset() noexcept
 {
-    const bool was_reset = hw_position_ != base_ ? io_.hw_ptr == 0 : position_ != base_ && io_.appl_ptr == 0;
-    if (!was_reset)
+    if (!pointers_.reset(io_.hw_ptr, io_.appl_ptr))
         return;
-    base_ = static_cast<std::uint64_t>(std::max<std::int64_t>(stream_.horizon_position(), 0));
-    stream_.end_at(base_);
-    position_ = hw_position_ = base_;
-    last_appl_ = 0;
-}
-
-std::uint64_t Pcm::position_of(snd_pcm_uframes_t appl_ptr) const noexcept
-{
-    // Signed distance on the circle of `boundary` frames: rewinds are negative.
-    const snd_pcm_uframes_t forward =
-        appl_ptr >= last_appl_ ? appl_ptr - last_appl_ : appl_ptr + boundary_ - last_appl_;
-    if (forward <= boundary_ / 2)
-        return position_ + forward;
-    const snd_pcm_uframes_t back = boundary_ - forward;
-    return position_ > back ? position_ - back : 0;
+    const auto horizon = static_cast<std::uint64_t>(std::max<std::int64_t>(stream_->horizon_position(), 0));
+    stream_->end_at(horizon);
+    pointers_.restart(horizon);
 }
 
 // While draining, the end is reached when the last frame has been heard.
@@ -166,15 +163,15 @@ std::int64_t Pcm::drained_position(std::int64_t before) noexcept
 {
     const std::uint64_t appl = position_of(io_.appl_ptr);
     const auto end = static_cast<std::int64_t>(appl);
-    if (!stream_.running() && end <= before)
+    if (!stream_->running() && end <= before)
         return end; // nothing was written
-    stream_.drain(appl);
-    const std::int64_t heard = stream_.heard_position();
+    stream_->drain(appl);
+    const std::int64_t heard = stream_->heard_position();
     return heard >= end ? std::max(before, end) : std::min(std::max(before, heard), end - 1);
 }
 
 // False: the program wants to go on over underruns (stop_threshold = boundary).
-bool Pcm::stops_at_xrun() const noexcept { return stop_threshold_ <= boundary_ / 2; }
+bool Pcm::stops_at_xrun() const noexcept { return stop_threshold_ <= pointers_.boundary() / 2; }
 
 bool Pcm::underrun(std::int64_t hw_position) noexcept
 {
@@ -186,22 +183,52 @@ bool Pcm::underrun(std::int64_t hw_position) noexcept
 
 snd_pcm_sframes_t Pcm::pointer() noexcept
 {
-    if (boundary_ == 0)
+    if (pointers_.boundary() == 0)
         return 0; // not configured
+    if (std::exchange(holding_, false))
+        io_.state = SND_PCM_STATE_PAUSED;
     if (!lost()) {
         follow_reset();
-        const auto before = static_cast<std::int64_t>(hw_position_);
+        const auto before = static_cast<std::int64_t>(pointers_.played());
         const std::int64_t position = io_.state == SND_PCM_STATE_DRAINING
                                           ? drained_position(before)
-                                          : std::max(before, stream_.horizon_position());
+                                          : std::max(before, stream_->horizon_position());
         if (io_.state == SND_PCM_STATE_RUNNING && underrun(position)) {
-            stream_.xrun();
+            stream_->xrun();
             wake();
             return -EPIPE;
         }
-        hw_position_ = static_cast<std::uint64_t>(position);
+        pointers_.tell(static_cast<std::uint64_t>(position));
     }
-    return static_cast<snd_pcm_sframes_t>((hw_position_ - base_) % boundary_);
+    if (full_in_pause() && lookers_.load(std::memory_order_relaxed) == 0 && truths_-- == 0) {
+        truths_ = 1;
+        return static_cast<snd_pcm_sframes_t>(pointers_.tell_one_more());
+    }
+    return static_cast<snd_pcm_sframes_t>(pointers_.tell(pointers_.played()));
+}
+
+// A write to a PCM that is full and paused has to wait, as with hardware, and libasound's loop
+// (snd_pcm_write_areas) lets it do so only while the PCM is RUNNING: PAUSED, it returns 0, for ever and at
+// once. So that the loop comes to transfer(), pointer() says one frame too much then; transfer() knows that
+// it is a writer who asks, and makes the PCM RUNNING for as long as the loop needs to look at the state.
+// The next pointer(), still under the PCM's lock, ends that, and the loop waits for poll().
+// Whoever only looks sees too much as well, but not twice: snd_pcm_avail() asks two times.
+bool Pcm::full_in_pause() const noexcept
+{
+    return io_.state == SND_PCM_STATE_PAUSED &&
+           (io_.access == SND_PCM_ACCESS_RW_INTERLEAVED || io_.access == SND_PCM_ACCESS_RW_NONINTERLEAVED) &&
+           position_of(io_.appl_ptr) - pointers_.played() >= io_.buffer_size;
+}
+
+snd_pcm_sframes_t Pcm::hold_writer() noexcept
+{
+    truths_ = 0;
+    if (io_.nonblock != 0)
+        return -EAGAIN;
+    holding_ = true;
+    truths_ = 2; // what the loop asks before it waits
+    io_.state = SND_PCM_STATE_RUNNING;
+    return 0;
 }
 
 void Pcm::transfer(const snd_pcm_channel_area_t* areas, snd_pcm_uframes_t offset, snd_pcm_uframes_t size) noexcept
@@ -213,23 +240,22 @@ void Pcm::transfer(const snd_pcm_channel_area_t* areas, snd_pcm_uframes_t offset
         const std::size_t step = areas[c].step / 8;
         sources[c] = {static_cast<const std::byte*>(areas[c].addr) + areas[c].first / 8 + offset * step, step};
     }
-    const std::uint64_t before = position_;
-    position_ = position_of(io_.appl_ptr);
-    last_appl_ = io_.appl_ptr;
-    const bool rewound = position_ + size < before;
+    const std::uint64_t before = pointers_.written();
+    std::uint64_t appl_ptr = io_.appl_ptr;
+    const bool rewound = position_of(appl_ptr) + size < before;
     while (size > 0) { // more than a buffer at once only where nothing stops at an xrun
         const snd_pcm_uframes_t count = std::min(size, io_.buffer_size);
-        late_ |= stream_.write(position_, {sources, channels}, count) != 0;
+        late_ |= stream_->write(position_of(appl_ptr), {sources, channels}, count) != 0;
         for (unsigned c = 0; c < channels; c++)
             sources[c].base += count * sources[c].step;
-        position_ += count;
-        last_appl_ = (last_appl_ + count) % boundary_;
+        pointers_.write(appl_ptr, count);
+        appl_ptr = (appl_ptr + count) % pointers_.boundary();
         size -= count;
     }
     // A program that got its descriptors earlier calls nothing between this and poll(): the timer
     // must not stay readable for space that is now filled, nor wait for what was rewound.
     if (rewound || os::monotonic_ns() >= armed_ns_.load(std::memory_order_relaxed))
-        arm_for(io_.state, position_);
+        arm_for(io_.state, pointers_.written());
 }
 
 int Pcm::delay(snd_pcm_sframes_t* frames) const noexcept
@@ -238,8 +264,8 @@ int Pcm::delay(snd_pcm_sframes_t* frames) const noexcept
         return -EPIPE;
     if (io_.state == SND_PCM_STATE_DISCONNECTED)
         return -ENODEV;
-    *frames =
-        static_cast<snd_pcm_sframes_t>(static_cast<std::int64_t>(position_of(io_.appl_ptr)) - stream_.heard_position());
+    *frames = static_cast<snd_pcm_sframes_t>(static_cast<std::int64_t>(position_of(io_.appl_ptr)) -
+                                             stream_->heard_position());
     return 0;
 }
 
@@ -253,12 +279,15 @@ int Pcm::drain() noexcept
             return -ENODEV;
         if (io_.state != SND_PCM_STATE_DRAINING)
             return 0;
-        arm();
         if (io_.nonblock == 2) // snd_pcm_abort()
             return -EINTR;
+        arm();
         if (io_.nonblock)
             return -EAGAIN;
-        timer_.wait();
+        // A signal handler may call snd_pcm_abort(), also just before this begins, and so may another thread:
+        // libasound tells nobody.
+        pollfd descriptor{timer_.fd(), POLLIN, 0};
+        ::poll(&descriptor, 1, abort_look_ms);
     }
 }
 
@@ -266,7 +295,7 @@ int Pcm::drain() noexcept
 // was stored last.
 void Pcm::set_timer(std::uint64_t event, std::int64_t time_ns) noexcept
 {
-    if (!attachment_.ours())
+    if (!attachment_->ours())
         return; // it is the parent's
     armed_event_.store(event, std::memory_order_relaxed);
     armed_ns_.store(time_ns);
@@ -281,7 +310,7 @@ void Pcm::wake() noexcept { set_timer(at_once, 1); }
 
 bool Pcm::writable(std::uint64_t appl) const noexcept
 {
-    const auto queued = static_cast<std::int64_t>(appl - hw_position_);
+    const auto queued = static_cast<std::int64_t>(appl - pointers_.played());
     return static_cast<std::int64_t>(io_.buffer_size) - queued >= static_cast<std::int64_t>(avail_min_);
 }
 
@@ -295,7 +324,7 @@ std::uint64_t Pcm::next_event(snd_pcm_state_t state, std::uint64_t appl) const n
         return std::max<std::uint64_t>(appl + room, io_.buffer_size) - io_.buffer_size;
     }
     case SND_PCM_STATE_DRAINING:
-        return stream_.running() ? appl : at_once;
+        return stream_->running() ? appl : at_once;
     case SND_PCM_STATE_PREPARED:
     case SND_PCM_STATE_PAUSED:
         return writable(appl) ? at_once : just_look;
@@ -315,19 +344,21 @@ void Pcm::arm_for(snd_pcm_state_t state, std::uint64_t appl) noexcept
     if (event == at_once)
         return wake();
     std::int64_t time = now + max_wait_ns;
-    if (event != just_look && stream_.running())
+    if (event != just_look && stream_->running())
         time = std::min(time,
-                        state == SND_PCM_STATE_DRAINING ? stream_.time_heard(event) : stream_.time_of_horizon(event));
+                        state == SND_PCM_STATE_DRAINING ? stream_->time_heard(event) : stream_->time_of_horizon(event));
     set_timer(event, time);
-    if (state == SND_PCM_STATE_DRAINING && !stream_.running())
+    if (state == SND_PCM_STATE_DRAINING && !stream_->running())
         wake(); // dropped by another thread meanwhile
 }
 
 // What poll() would report of a kernel PCM in this state.
 unsigned short Pcm::ready_events() noexcept
 {
-    attachment_.timeline().read(); // notices that the device is gone also while nothing plays
+    attachment_->timeline().read(); // notices that the device is gone also while nothing plays
+    lookers_.fetch_add(1, std::memory_order_relaxed);
     snd_pcm_avail_update(io_.pcm);
+    lookers_.fetch_sub(1, std::memory_order_relaxed);
     switch (io_.state) {
     case SND_PCM_STATE_PREPARED:
     case SND_PCM_STATE_RUNNING:
@@ -344,49 +375,6 @@ unsigned short Pcm::ready_events() noexcept
     }
     arm();
     return 0;
-}
-
-// Where channel `channel` of `channels` is heard. The map names channels of the device: set_constraints() has seen to
-// that.
-unsigned Pcm::channel_position(unsigned channel, unsigned channels) const noexcept
-{
-    return settings_.map.empty() ? core::standard_position(channel, channels)
-                                 : attachment_.geometry().chmap[settings_.map[channel]];
-}
-
-snd_pcm_chmap_query_t** Pcm::query_chmaps() const noexcept
-{
-    const unsigned first = settings_.map.empty() ? 1 : static_cast<unsigned>(settings_.map.size());
-    const unsigned last = settings_.map.empty() ? attachment_.geometry().channels : first;
-    auto** maps = static_cast<snd_pcm_chmap_query_t**>(std::calloc(last - first + 2, sizeof(snd_pcm_chmap_query_t*)));
-    for (unsigned n = first; maps != nullptr && n <= last; n++) {
-        auto* map =
-            static_cast<snd_pcm_chmap_query_t*>(std::calloc(1, sizeof(snd_pcm_chmap_query_t) + n * sizeof(unsigned)));
-        if (map == nullptr) {
-            snd_pcm_free_chmaps(maps);
-            return nullptr;
-        }
-        map->type = SND_CHMAP_TYPE_FIXED;
-        map->map.channels = n;
-        for (unsigned c = 0; c < n; c++)
-            map->map.pos[c] = channel_position(c, n);
-        maps[n - first] = map;
-    }
-    return maps;
-}
-
-snd_pcm_chmap_t* Pcm::get_chmap() const noexcept
-{
-    if (io_.channels == 0)
-        return nullptr; // not configured
-    auto* map =
-        static_cast<snd_pcm_chmap_t*>(std::calloc(1, sizeof(snd_pcm_chmap_t) + io_.channels * sizeof(unsigned)));
-    if (map == nullptr)
-        return nullptr;
-    map->channels = io_.channels;
-    for (unsigned c = 0; c < io_.channels; c++)
-        map->pos[c] = channel_position(c, io_.channels);
-    return map;
 }
 
 } // namespace ringmix::plugin

@@ -12,10 +12,13 @@
 #include "client/stream.h"
 #include "os/timer.h"
 #include "plugin/config.h"
+#include "plugin/pointers.h"
 
 #include <alsa/asoundlib.h>
 #include <alsa/pcm_external.h>
 #include <atomic>
+#include <memory>
+#include <sys/types.h>
 
 namespace ringmix::plugin {
 
@@ -27,6 +30,8 @@ public:
 
     // Makes the libasound side; afterwards libasound owns this object (close deletes it).
     int create(const char* name, snd_pcm_stream_t direction, int mode);
+    // What its server plays to, as in protocol::Welcome.
+    std::string device() { return std::string(core::text_of(attachment_->connection().welcome().device)); }
     snd_pcm_t* handle() const noexcept { return io_.pcm; }
     snd_pcm_ioplug_t* ioplug() noexcept { return &io_; }
 
@@ -48,11 +53,14 @@ private:
     snd_pcm_chmap_t* get_chmap() const noexcept;
 
     bool lost() noexcept;
+    bool adopt() noexcept;
     void follow_reset() noexcept;
     std::int64_t drained_position(std::int64_t before) noexcept;
     bool stops_at_xrun() const noexcept;
     bool underrun(std::int64_t hw_position) noexcept;
-    std::uint64_t position_of(snd_pcm_uframes_t appl_ptr) const noexcept;
+    bool full_in_pause() const noexcept;
+    snd_pcm_sframes_t hold_writer() noexcept;
+    std::uint64_t position_of(std::uint64_t appl_ptr) const noexcept { return pointers_.position_of(appl_ptr); }
     bool writable(std::uint64_t appl) const noexcept;
     std::uint64_t next_event(snd_pcm_state_t state, std::uint64_t appl) const noexcept;
     void arm() noexcept { arm_for(io_.state, position_of(io_.appl_ptr)); }
@@ -62,21 +70,22 @@ private:
 
     snd_pcm_ioplug_t io_{};
     Settings settings_;
-    client::Attachment attachment_;
-    client::Stream stream_;
+    std::unique_ptr<client::Attachment> attachment_;
+    std::unique_ptr<client::Stream> stream_;
+    pid_t opener_; // the process that both belong to
     os::Timer timer_;
 
     // sw_params
-    snd_pcm_uframes_t boundary_ = 0;
     snd_pcm_uframes_t avail_min_ = 1;
     snd_pcm_uframes_t stop_threshold_ = 0;
 
-    // appl_ptr wraps at the boundary and can be set back to 0 by snd_pcm_reset; positions never do.
-    std::uint64_t base_ = 0;          // position of appl_ptr 0
-    std::uint64_t position_ = 0;      // position of last_appl_
-    snd_pcm_uframes_t last_appl_ = 0; // appl_ptr behind the last transfer
-    std::uint64_t hw_position_ = 0;   // what pointer() said last
-    bool late_ = false;               // frames were written too late: an xrun
+    Pointers pointers_;
+    bool late_ = false; // frames were written too late: an xrun
+
+    // See full_in_pause():
+    bool holding_ = false;        // a writer is being sent to wait, the PCM is RUNNING for a moment
+    unsigned truths_ = 0;         // how often pointer() says no frame too much before it does
+    std::atomic<int> lookers_{0}; // calls that are no writer's
 
     std::atomic<std::uint64_t> armed_event_{0}; // what the timer waits for: a position, or one of pcm.cpp's
     std::atomic<std::int64_t> armed_ns_{0};     // and when that will be

@@ -1,17 +1,23 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "server/arena.h"
 
+#include "os/memory.h"
+
 #include <algorithm>
 
 namespace ringmix::server {
+
+Arena::Arena(std::uint64_t bytes)
+    : bytes_(bytes), page_(os::page_bytes()),
+      memory_(os::make_sealed_memory("ringmix-arena", static_cast<std::size_t>(bytes)))
+{
+}
 
 std::optional<std::uint64_t> Arena::allocate(std::uint64_t bytes)
 {
     if (bytes == 0 || bytes > bytes_)
         return std::nullopt;
-    const std::uint64_t partial = bytes % alignment;
-    if (partial != 0)
-        bytes += alignment - partial;
+    bytes = (bytes + page_ - 1) / page_ * page_;
 
     std::uint64_t gap = 0; // where the present gap starts
     for (const auto& [offset, length] : lanes_) {
@@ -22,6 +28,7 @@ std::optional<std::uint64_t> Arena::allocate(std::uint64_t bytes)
     // The last gap is the only one that the loop has not measured; the others fit by now.
     if (bytes > bytes_ - gap)
         return std::nullopt;
+    os::provide(memory_.get(), gap, bytes);
     lanes_.emplace(gap, bytes);
     used_ += bytes;
     return gap;
@@ -33,6 +40,7 @@ void Arena::release(std::uint64_t offset) noexcept
     if (lane == lanes_.end())
         return;
     used_ -= lane->second;
+    os::give_back(memory_.get(), offset, lane->second);
     lanes_.erase(lane);
 }
 

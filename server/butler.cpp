@@ -3,15 +3,23 @@
 #include "server/butler.h"
 
 #include "os/process.h"
+#include "os/timer.h"
 #include "server/engine.h"
 #include "server/log.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <sys/eventfd.h>
 #include <system_error>
 
 namespace ringmix::server {
+
+namespace {
+// Between two tries to restart a device.
+constexpr std::int64_t first_pause_ns = 100'000'000;
+constexpr std::int64_t longest_pause_ns = 5'000'000'000;
+} // namespace
 
 void ClientNames::set(std::uint32_t slot, std::string name, std::uint32_t pid)
 {
@@ -25,29 +33,22 @@ ClientName ClientNames::get(std::uint32_t slot) const
     return slot < names_.size() ? names_[slot] : ClientName{};
 }
 
-Retired::Retired() : event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))
+Doorbell::Doorbell() : bell_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))
 {
-    if (!event_)
+    if (!bell_)
         throw std::system_error(errno, std::generic_category(), "eventfd");
 }
 
-void Retired::put(std::uint32_t slot)
-{
-    const std::lock_guard guard(mutex_);
-    slots_.push_back(slot);
-    eventfd_write(event_.get(), 1);
-}
+void Doorbell::ring() noexcept { eventfd_write(bell_.get(), 1); }
 
-std::vector<std::uint32_t> Retired::take()
+void Doorbell::answer() noexcept
 {
-    const std::lock_guard guard(mutex_);
     eventfd_t count;
-    eventfd_read(event_.get(), &count);
-    return std::exchange(slots_, {});
+    eventfd_read(bell_.get(), &count);
 }
 
-Butler::Butler(Device& device, ClientNames& names, Retired& retired, const std::string& output)
-    : device_(device), names_(names), retired_(retired), events_(output)
+Butler::Butler(Device& device, ClientNames& names, Doorbell& control, const std::string& output)
+    : device_(device), names_(names), control_(control), events_(output)
 {
     sem_init(&semaphore_, 0, 0);
 }
@@ -58,9 +59,8 @@ Butler::~Butler()
     sem_destroy(&semaphore_);
 }
 
-void Butler::start(Engine& engine)
+void Butler::start()
 {
-    engine_ = &engine;
     thread_ = std::thread([this] { run(); });
 }
 
@@ -92,6 +92,8 @@ void Butler::serve() noexcept
         const std::uint32_t work = engine_->take_work();
         if ((work & work_reset) != 0 && !stop_.load())
             reset_device();
+        if ((work & work_control) != 0)
+            control_.ring();
         try {
             read_trace();
         } catch (const std::exception& error) {
@@ -102,21 +104,25 @@ void Butler::serve() noexcept
     } while (more_output);
 }
 
+// A device that cannot be restarted is tried again, less and less often, and that is said once.
 void Butler::reset_device() noexcept
 {
     const int error = device_.reset();
-    if (error < 0)
-        log_line(LogLevel::error, "cannot restart " + device_.name() + ": " + std::strerror(-error));
-    engine_->reset_done(); // the engine asks again if it is still stopped
+    if (error < 0 && reset_pause_ns_ == 0)
+        log_line(LogLevel::error,
+                 "cannot restart " + device_.name() + ": " + std::strerror(-error) + "; trying again until it can be");
+    if (error == 0 && reset_pause_ns_ != 0)
+        log_line(LogLevel::info, device_.name() + " has been restarted");
+    reset_pause_ns_ = error == 0 ? 0 : std::clamp(2 * reset_pause_ns_, first_pause_ns, longest_pause_ns);
+    engine_->reset_done(os::monotonic_ns() + reset_pause_ns_); // the engine asks again if it is still stopped
 }
 
 void Butler::read_trace()
 {
     TraceRecord record;
-    std::uint64_t lost = 0;
-    while (trace_.read(record, lost))
+    while (trace_.read(record))
         handle(record);
-    if (lost != 0)
+    if (const std::uint64_t lost = trace_.take_lost(); lost != 0)
         log(LogLevel::warning, "{} trace records were lost", lost);
 }
 
@@ -134,13 +140,15 @@ void Butler::handle(const TraceRecord& record)
         events_.stream_end(record.slot, who, static_cast<std::uint32_t>(record.extra),
                            {record.first, record.last, record.extra >> 32});
         break;
+    case trace_streams_missed:
+        log(LogLevel::warning, "client {} ({}, pid {}) played {} streams whose ends were not seen", record.slot,
+            who.name, who.pid, record.extra);
+        events_.missed(record.slot, who, record.extra);
+        break;
     case trace_gain:
         events_.gain(record.slot, who,
                      {record.first, record.last, static_cast<std::uint32_t>(record.extra >> 32),
                       static_cast<std::uint32_t>(record.extra)});
-        break;
-    case trace_slot_retired:
-        retired_.put(record.slot);
         break;
     case trace_device_stopped:
         log(LogLevel::warning, "{} has stopped at frame {}; restarting it", device_.name(), record.first);

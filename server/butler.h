@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
 // butler.h: the thread that does everything slow for the engine: writes --output and its event log,
-// formats trace records, resets a stopped device, and tells the control thread which slots of dead
+// formats trace records, resets a stopped device, and wakes the control thread when slots of dead
 // clients have been played out. Woken by a POSIX semaphore, which the realtime thread can post.
 
 #pragma once
@@ -19,7 +19,6 @@
 #include <semaphore.h>
 #include <string>
 #include <thread>
-#include <vector>
 
 namespace ringmix::server {
 
@@ -36,46 +35,47 @@ private:
     std::array<ClientName, abi::max_slots> names_;
 };
 
-// Slots whose audio has been played out: from the butler to the control thread.
-class Retired {
+// Wakes the control thread: a descriptor that becomes readable when it is rung. Any thread.
+class Doorbell {
 public:
-    Retired();                                       // throws std::system_error
-    int fd() const noexcept { return event_.get(); } // readable when there are some
-    void put(std::uint32_t slot);
-    std::vector<std::uint32_t> take();
+    Doorbell();                                     // throws std::system_error
+    int fd() const noexcept { return bell_.get(); } // readable from ring() to answer()
+    void ring() noexcept;
+    void answer() noexcept;
 
 private:
-    os::Descriptor event_;
-    std::mutex mutex_;
-    std::vector<std::uint32_t> slots_;
+    os::Descriptor bell_;
 };
 
 class Butler {
 public:
     // `output`: the file of --output; its event log is written beside it.
-    Butler(Device& device, ClientNames& names, Retired& retired, const std::string& output);
+    Butler(Device& device, ClientNames& names, Doorbell& control, const std::string& output);
     ~Butler();
     Butler(const Butler&) = delete;
     Butler& operator=(const Butler&) = delete;
 
     TraceRing& trace() noexcept { return trace_; }
     sem_t& semaphore() noexcept { return semaphore_; }
-    void start(Engine& engine);
+    void serve_for(Engine& engine) noexcept { engine_ = &engine; } // once, before any of the following
+    void start();
     void stop() noexcept; // after the engine has stopped; writes out what is left
+    // One round over everything that there is to do. The butler's thread, or a simulator in its place.
+    void serve() noexcept;
 
 private:
     void run() noexcept;
-    void serve() noexcept;
     void reset_device() noexcept;
     void read_trace();
     void handle(const TraceRecord& record);
 
     Device& device_;
     ClientNames& names_;
-    Retired& retired_;
+    Doorbell& control_;
     EventLog events_;
     TraceRing trace_;
     sem_t semaphore_;
+    std::int64_t reset_pause_ns_ = 0; // before the next try; 0: the last one was a success
     Engine* engine_ = nullptr;
     std::thread thread_;
     std::atomic<bool> stop_{false};

@@ -5,6 +5,7 @@
 #include "server/device.h"
 
 #include "core/frames.h"
+#include "core/pointer.h"
 #include "os/kernel_pcm.h"
 #include "os/timer.h"
 #include "server/device_kernel_find.h"
@@ -242,13 +243,17 @@ DevicePosition KernelDevice::update() noexcept
     ticked_ = false;
     if (now.gone)
         return halt(DevicePosition::gone);
-    // Backwards: somebody else has prepared the stream anew.
-    const std::uint64_t passed = (now.hw_ptr + shape_.boundary - position_.hw_ptr) % shape_.boundary;
-    if (!now.running || passed >= shape_.boundary / 2)
-        return halt(DevicePosition::stopped);
     // The kernel stamps the pointer when it moves: until then the stamp is from before the start.
     const std::int64_t time_ns = std::max(now.time_ns, started_ns_.load(std::memory_order_relaxed));
-    position_ = {position_.frame + passed, now.hw_ptr, time_ns, DevicePosition::running};
+    core::SyncSnapshot last;
+    last.frame = position_.frame;
+    last.hw_ptr = position_.hw_ptr;
+    last.time_ns = std::max(position_.time_ns, started_ns_.load(std::memory_order_relaxed));
+    last.frame_ns = core::frame_duration(shape_.rate);
+    const core::PointerStep step = core::frame_after(last, now.hw_ptr, time_ns, shape_.boundary);
+    if (!now.running || step.prepared_anew) // by somebody else
+        return halt(DevicePosition::stopped);
+    position_ = {step.frame, now.hw_ptr, time_ns, DevicePosition::running};
     return position_;
 }
 

@@ -87,7 +87,7 @@ void VirtualDevice::play(std::uint64_t first, std::uint64_t frames) noexcept
         std::byte* const at = ring_.data() + cell * frame_bytes_;
         if (recorder_)
             recorder_->push(at, run);
-        std::memset(at, core::silence_byte(shape_.format), run * frame_bytes_);
+        std::memset(at, core::silence_byte(shape_.format), static_cast<std::size_t>(run * frame_bytes_));
         first += run;
         frames -= run;
     }

@@ -20,6 +20,9 @@ constexpr auto release = std::memory_order_release;
 constexpr int realtime_priority = 70;
 constexpr std::int64_t idle_cycle_ns = 100'000'000; // clients take time that is older for stale
 
+// A day at 48 kHz, far more than any ring or lane, far less than what 40 bits can tell apart.
+constexpr std::uint64_t long_ago_frames = std::uint64_t{1} << 32;
+
 constexpr std::uint64_t bit(std::uint32_t slot) noexcept { return std::uint64_t{1} << slot; }
 } // namespace
 
@@ -72,29 +75,47 @@ void Engine::leave_work(std::uint32_t bits) noexcept
 void Engine::cycle() noexcept
 {
     const DevicePosition position = device_.update();
-    if (position.state == DevicePosition::gone && !gone_.exchange(true))
-        trace_.write({trace_device_gone, 0, position.frame, 0, 0});
-    if (position.state == DevicePosition::stopped && !resetting_.exchange(true)) {
-        xruns_.fetch_add(1, relaxed);
-        trace_.write({trace_device_stopped, 0, position.frame, 0, 0});
-        leave_work(work_reset | work_trace);
-    }
-    const bool running = position.state == DevicePosition::running;
-    if (running && !running_)
-        snapshot_.generation++; // the device was reset
-    running_ = running;
+    follow_state(position);
     scrub(position.frame);
     publish(position);
     played_.store(position.frame, relaxed);
 
-    // Clients publish their range before they read the position: whoever comes second mixes.
-    std::atomic_thread_fence(std::memory_order_seq_cst);
+    // Clients publish their range before they read the position: whoever comes second mixes. The fence that
+    // this takes is the one in post(), behind the bumps (tests/model: engine-without-bump-fence-arm64).
     mix_within_reach(position.frame + view_.geometry.reach_frames);
     repairs_.fetch_add(poster_.repair(), relaxed);
     change_gains();
     watch_slots();
     if (output_)
         leave_work(work_output);
+}
+
+void Engine::follow_state(const DevicePosition& position) noexcept
+{
+    const std::uint32_t before = std::exchange(state_, position.state);
+    switch (position.state) {
+    case DevicePosition::gone:
+        if (!gone_.exchange(true)) {
+            trace_.write({trace_device_gone, 0, position.frame, 0, 0});
+            leave_work(work_trace | work_control);
+        }
+        break;
+    case DevicePosition::stopped:
+        if (before != DevicePosition::stopped) {
+            xruns_.fetch_add(1, relaxed);
+            trace_.write({trace_device_stopped, 0, position.frame, 0, 0});
+            leave_work(work_trace);
+        }
+        if (os::monotonic_ns() >= next_reset_ns_.load() && !resetting_.exchange(true))
+            leave_work(work_reset);
+        break;
+    default:
+        if (before != DevicePosition::running) { // it was reset: its ring is silent
+            snapshot_.generation++;
+            mixed_to_ = 0;
+        }
+        break;
+    }
 }
 
 void Engine::publish(const DevicePosition& position) noexcept
@@ -104,7 +125,6 @@ void Engine::publish(const DevicePosition& position) noexcept
     // While the device stands still, so does time: at this frame, now.
     snapshot_.state = position.state;
     snapshot_.time_ns = position.state == DevicePosition::running ? position.time_ns : os::monotonic_ns();
-    snapshot_.xruns = xruns_.load(relaxed);
     snapshot_.latency_frames = view_.geometry.latency_frames;
     core::publish(view_.board->sync, snapshot_);
 }
@@ -120,7 +140,7 @@ void Engine::scrub(std::uint64_t frame) noexcept
     while (length > 0) {
         const std::uint64_t offset = from % ring;
         const std::uint64_t count = std::min(length, ring - offset);
-        std::memset(view_.ring + offset * view_.frame_bytes, 0, count * view_.frame_bytes);
+        std::memset(view_.ring + offset * view_.frame_bytes, 0, static_cast<std::size_t>(count * view_.frame_bytes));
         from += count;
         length -= count;
     }
@@ -141,14 +161,28 @@ void Engine::watch_slots() noexcept
         begin_retiring(static_cast<std::uint32_t>(std::countr_zero(requests)));
     for (std::uint64_t slots = view_.board->engine.active.load(acquire) | open_; slots != 0; slots &= slots - 1) {
         const auto slot = static_cast<std::uint32_t>(std::countr_zero(slots));
+        forget_played(slot);
         if ((retiring_ & bit(slot)) == 0)
             watch(slot);
-        else if (snapshot_.frame >= watches_[slot].end)
+        else if (state_ != DevicePosition::running || snapshot_.frame >= watches_[slot].end)
             finish_retiring(slot);
     }
 }
 
-// Notices when a client starts and ends a stream.
+// A range says only the low 40 bits of where it ends, and readers take the nearest frame: what was played long
+// ago would lie ahead of them one day. Its client may be asleep for as long, so it is emptied here; should the
+// client change the word at this moment, that is what counts.
+void Engine::forget_played(std::uint32_t slot) noexcept
+{
+    abi::Slot& shared = view_.board->slots[slot];
+    for (abi::Word64* range : {&shared.stream.range, &shared.tail.range}) {
+        std::uint64_t word = range->load(acquire);
+        if (word != 0 && core::unpack(word, snapshot_.frame).end + long_ago_frames < snapshot_.frame)
+            range->compare_exchange_strong(word, 0, release, relaxed);
+    }
+}
+
+// Notices when a client starts and ends streams.
 void Engine::watch(std::uint32_t slot) noexcept
 {
     const abi::SlotStream& stream = view_.board->slots[slot].stream;
@@ -157,29 +191,50 @@ void Engine::watch(std::uint32_t slot) noexcept
     const auto serial = static_cast<std::uint32_t>(word >> 32);
     const auto state = static_cast<std::uint32_t>(word);
     const bool playing = state == abi::stream_running || state == abi::stream_draining;
-    const bool open = (open_ & bit(slot)) != 0;
-    if (open && playing && serial == watch.serial)
+    if ((open_ & bit(slot)) != 0 && playing && serial == watch.serial)
         return;
-    const abi::SlotTail& tail = view_.board->slots[slot].tail;
-    const std::uint64_t last_first = tail.first.load(relaxed);
-    const Ending last{stream.last_end.load(relaxed), tail.fade_frames.load(relaxed)};
-    if (open) // two may have ended since the last look
-        report_end(slot, last_first == watch.first
-                             ? last
-                             : Ending{tail.end_before.load(relaxed), tail.fade_before.load(relaxed)});
-    const std::uint32_t last_serial = playing ? serial - 1 : serial;
-    if (last_serial != watch.serial) { // it began and ended since the last look
-        watch = {last_serial, last_first, 0};
-        report_start(slot);
-        report_end(slot, last);
-    }
+    watch_ended(slot, playing ? serial - 1 : serial);
     if (!playing)
         return;
     const core::Extent range = core::unpack(stream.range.load(acquire), now());
     if (stream.stream.load(acquire) != word || range.empty())
         return; // it is just changing: next cycle
-    watch = {serial, tail.start.load(relaxed), 0};
+    watch = {serial, view_.board->slots[slot].tail.start.load(relaxed), 0};
     report_start(slot);
+}
+
+// Reports the streams that have ended since the last look, up to serial number `last_serial`.
+void Engine::watch_ended(std::uint32_t slot, std::uint32_t last_serial) noexcept
+{
+    Watch& watch = watches_[slot];
+    const bool open = (open_ & bit(slot)) != 0;
+    std::uint32_t serial = open ? watch.serial : watch.serial + 1;
+    std::uint32_t missed = 0;
+    const std::uint32_t count = last_serial - serial + 1;
+    if (count > abi::stream_records) { // what is older is overwritten
+        missed = count - abi::stream_records;
+        serial += missed;
+    }
+    for (; serial != last_serial + 1; serial++) {
+        const abi::StreamRecord& record = view_.board->slots[slot].log.ended[serial % abi::stream_records];
+        const bool there = record.serial.load(acquire) == serial;
+        const Ended ended{record.first.load(acquire), record.end.load(acquire), record.fade_frames.load(acquire)};
+        if (!there || record.serial.load(relaxed) != serial) {
+            missed++;
+            continue;
+        }
+        if ((open_ & bit(slot)) == 0 || serial != watch.serial) {
+            watch = {serial, ended.first, 0};
+            report_start(slot);
+        }
+        report_end(slot, ended);
+    }
+    open_ &= ~bit(slot);
+    watch.serial = last_serial;
+    if (missed == 0)
+        return;
+    trace_.write({trace_streams_missed, slot, 0, 0, missed});
+    leave_work(work_trace);
 }
 
 void Engine::report_start(std::uint32_t slot) noexcept
@@ -189,11 +244,11 @@ void Engine::report_start(std::uint32_t slot) noexcept
     leave_work(work_trace);
 }
 
-void Engine::report_end(std::uint32_t slot, Ending ending) noexcept
+void Engine::report_end(std::uint32_t slot, const Ended& ended) noexcept
 {
     open_ &= ~bit(slot);
-    const std::uint64_t extra = (ending.fade_frames & 0xffffffff) << 32 | watches_[slot].serial;
-    trace_.write({trace_stream_end, slot, watches_[slot].first, ending.end, extra});
+    const std::uint64_t extra = (ended.fade_frames & 0xffffffff) << 32 | watches_[slot].serial;
+    trace_.write({trace_stream_end, slot, ended.first, ended.end, extra});
     leave_work(work_trace);
 }
 
@@ -231,20 +286,33 @@ void Engine::begin_retiring(std::uint32_t slot) noexcept
     watch(slot); // it may have started or ended within this very cycle
     // A stream that has begun and has no sound yet is not to be taken for one of the slot's next client.
     watches_[slot].serial = static_cast<std::uint32_t>(view_.board->slots[slot].stream.stream.load(relaxed) >> 32);
+    gain_requests_.fetch_and(~bit(slot)); // its next client shall not hear them
     if ((view_.board->engine.active.load(acquire) & bit(slot)) == 0) {
-        trace_.write({trace_slot_retired, slot, 0, 0, 0});
-        leave_work(work_trace);
+        report_retired(slot);
         return;
     }
     abi::Slot& shared = view_.board->slots[slot];
     const std::uint64_t now = this->now();
+    bound_tail(shared, now);
     retiring_ |= bit(slot);
     shared.config.state.store(abi::slot_retiring, release);
     const core::Ending ending =
         core::retire(view_, shared, poster_, {now, snapshot_.frame + view_.geometry.reach_frames});
     watches_[slot].end = core::unpack(shared.tail.range.load(acquire), now).end;
     if ((open_ & bit(slot)) != 0)
-        report_end(slot, {ending.end, ending.end - ending.cut});
+        report_end(slot, {watches_[slot].first, ending.end, ending.end - ending.cut});
+}
+
+// A tail ends a fade behind what could not be changed any more. One that says otherwise, which nobody has
+// heard yet, would hold its slot for as long as it likes.
+void Engine::bound_tail(abi::Slot& slot, std::uint64_t now) noexcept
+{
+    const std::uint64_t most =
+        std::max<std::uint64_t>(snapshot_.frame + view_.geometry.reach_frames,
+                                now + view_.geometry.margin_frames + core::fade_frames(view_.geometry.rate));
+    const core::Extent tail = core::unpack(slot.tail.range.load(acquire), now);
+    if (tail.end > most)
+        slot.tail.range.store(core::pack({std::min(tail.start, most), most}), release);
 }
 
 void Engine::finish_retiring(std::uint32_t slot) noexcept
@@ -254,8 +322,13 @@ void Engine::finish_retiring(std::uint32_t slot) noexcept
     shared.tail.range.store(0, release);
     view_.board->engine.active.fetch_and(~bit(slot), release);
     retiring_ &= ~bit(slot);
-    trace_.write({trace_slot_retired, slot, 0, 0, 0});
-    leave_work(work_trace);
+    report_retired(slot);
+}
+
+void Engine::report_retired(std::uint32_t slot) noexcept
+{
+    retired_.fetch_or(bit(slot));
+    leave_work(work_control);
 }
 
 } // namespace ringmix::server

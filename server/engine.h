@@ -29,6 +29,7 @@ enum PostWork : std::uint32_t {
     work_trace = 1,  // there are trace records
     work_output = 2, // frames were played: --output has something to write
     work_reset = 4,  // the device has stopped: reset it
+    work_control = 8 // wake the control thread: slots have been retired, or the device is gone
 };
 
 class Engine {
@@ -43,25 +44,30 @@ public:
     // Control thread. start() runs the first cycle itself, so that time is published when it returns.
     void start();
     void stop() noexcept;
+    // One cycle. Only the engine's thread calls it, or a simulator that has not called start().
+    void cycle() noexcept;
 
-    // Control thread: the client of `slot` is dead; fade out and end what it has queued. Finished
-    // when trace_slot_retired arrives at the butler.
+    // Control thread: the client of `slot` is dead; fade out and end what it has queued. When that has been
+    // played its bit is in take_retired(), once, and the butler wakes the control thread.
     void retire(std::uint32_t slot) noexcept { retire_requests_.fetch_or(std::uint64_t{1} << slot); }
+    std::uint64_t take_retired() noexcept { return retired_.exchange(0); }
     // Control thread: ramps the gain of `slot` to `gain` (fixed point) within the next cycle, or the one after
     // the ramp before it.
+    // Not for a slot after retire(): what was asked before that and not yet done is forgotten then.
     void set_gain(std::uint32_t slot, std::uint32_t gain) noexcept
     {
         gain_targets_[slot].store(gain);
         gain_requests_.fetch_or(std::uint64_t{1} << slot);
     }
 
-    // Control thread: `slot` has a new client, so a change that was asked for its last one is not made.
-    void forget_gain(std::uint32_t slot) noexcept { gain_requests_.fetch_and(~(std::uint64_t{1} << slot)); }
-
-    // Butler: takes the bits that are set; work_reset stays set (and holds off another request of
-    // its kind) until done(work_reset).
+    // Butler: takes the bits that are set. work_reset is asked for again only after reset_done(), and only from
+    // `next_ns` (CLOCK_MONOTONIC) on, if the device is still stopped then.
     std::uint32_t take_work() noexcept { return post_work_.exchange(0); }
-    void reset_done() noexcept { resetting_.store(false); }
+    void reset_done(std::int64_t next_ns) noexcept
+    {
+        next_reset_ns_.store(next_ns);
+        resetting_.store(false);
+    }
 
     // Any thread.
     std::uint64_t frames_played() const noexcept { return played_.load(std::memory_order_relaxed); }
@@ -78,24 +84,29 @@ private:
         std::uint64_t end = 0; // retiring: where it ends for good
     };
 
-    // How a stream ended: the frame after its last, and how many before it faded out.
-    struct Ending {
-        std::uint64_t end;
+    // How a stream ended.
+    struct Ended {
+        std::uint64_t first;
+        std::uint64_t end; // the frame after its last
         std::uint64_t fade_frames;
     };
 
     void run() noexcept;
-    void cycle() noexcept;
     void publish(const DevicePosition& position) noexcept;
     void scrub(std::uint64_t frame) noexcept;
     void mix_within_reach(std::uint64_t reach) noexcept;
     void watch_slots() noexcept;
+    void forget_played(std::uint32_t slot) noexcept;
     void watch(std::uint32_t slot) noexcept;
+    void watch_ended(std::uint32_t slot, std::uint32_t last_serial) noexcept;
     void report_start(std::uint32_t slot) noexcept;
-    void report_end(std::uint32_t slot, Ending ending) noexcept;
+    void report_end(std::uint32_t slot, const Ended& ended) noexcept;
+    void follow_state(const DevicePosition& position) noexcept;
+    void bound_tail(abi::Slot& slot, std::uint64_t now) noexcept;
     void change_gains() noexcept;
     void begin_retiring(std::uint32_t slot) noexcept;
     void finish_retiring(std::uint32_t slot) noexcept;
+    void report_retired(std::uint32_t slot) noexcept;
     void leave_work(std::uint32_t bits) noexcept;
     std::uint64_t now() const noexcept;
 
@@ -110,15 +121,17 @@ private:
     std::uint64_t retiring_ = 0; // bits of slots
     std::uint64_t open_ = 0;     // bits of slots with an open watch
     bool output_;
-    bool running_ = true; // the device, when last looked at
+    std::uint32_t state_ = DevicePosition::running; // the device's, when last looked at
 
     std::thread thread_;
     std::atomic<bool> stop_{false};
     std::atomic<std::uint64_t> retire_requests_{0};
+    std::atomic<std::uint64_t> retired_{0};
     std::atomic<std::uint64_t> gain_requests_{0};
     std::array<std::atomic<std::uint32_t>, abi::max_slots> gain_targets_{};
     std::atomic<std::uint32_t> post_work_{0};
     std::atomic<bool> resetting_{false};
+    std::atomic<std::int64_t> next_reset_ns_{0};
     std::atomic<std::uint64_t> played_{0};
     std::atomic<std::uint64_t> repairs_{0};
     std::atomic<std::uint64_t> xruns_{0};

@@ -57,6 +57,13 @@ void EventLog::stream_end(std::uint32_t client, const ClientName& who, std::uint
                       std::min(played.fade_frames, frames)));
 }
 
+void EventLog::missed(std::uint32_t client, const ClientName& who, std::uint64_t streams)
+{
+    if (file_)
+        write(fmt::format(R"({{"event":"missed","client":{},"name":{},"pid":{},"streams":{}}})", client,
+                          quoted(who.name), who.pid, streams));
+}
+
 // A full disk must not stop the butler: the log ends, and says so once.
 void EventLog::write(const std::string& line) noexcept
 {

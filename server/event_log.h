@@ -10,6 +10,11 @@
 //   {"event":"gain","client":0,"name":"aplay","pid":71,"first_frame":9000,"frames":240,
 //    "from":4194304,"to":2097152}
 //
+//   {"event":"missed","client":0,"name":"aplay","pid":71,"streams":3}
+//
+// The log is complete but for what it says itself: "missed" tells how many streams of a client have ended
+// without a trace, since there were more than abi::stream_records of them between two looks of the engine.
+//
 // Frames are those of the device, and of the WAV file: its first is 0. first_frame plays the
 // stream's first sample (after a pause: the first one after it); last_frame is the last that carries
 // any of it, less than first_frame if none was played. The last fade_frames frames were faded out
@@ -53,6 +58,7 @@ public:
 
     void gain(std::uint32_t client, const ClientName& who, const GainRamp& ramp);
     void stream_start(std::uint32_t client, const ClientName& who, std::uint32_t stream, std::uint64_t first);
+    void missed(std::uint32_t client, const ClientName& who, std::uint64_t streams);
     void stream_end(std::uint32_t client, const ClientName& who, std::uint32_t stream, const PlayedExtent& played);
 
 private:

@@ -3,6 +3,7 @@
 #include "server/instance.h"
 
 #include "core/format.h"
+#include "os/process.h"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -11,7 +12,13 @@
 namespace ringmix::server {
 
 namespace {
-constexpr std::uint32_t cycle_ms = 10;
+constexpr std::uint32_t longest_cycle_ms = 10;
+
+// The engine's cycle: 10 ms, or an eighth of a short ring.
+std::uint32_t cycle_frames(const DeviceShape& shape) noexcept
+{
+    return std::min(shape.rate * longest_cycle_ms / 1000, shape.ring_frames / 8);
+}
 
 // How far ahead of the extrapolated playback position nothing can be changed any more. The virtual
 // device runs by the very clock that clients read; a kernel's device is known from its last
@@ -27,8 +34,19 @@ std::uint32_t margin_frames(const DeviceShape& shape) noexcept
 // and 1 ms for silence that still sits in a write buffer.
 std::uint32_t reach_frames(const DeviceShape& shape) noexcept
 {
-    const std::uint32_t scrubbed = shape.rate * (2 * cycle_ms + 1) / 1000;
-    return shape.ring_frames - std::min(scrubbed, shape.ring_frames / 4);
+    const std::uint32_t scrubbed = 2 * cycle_frames(shape) + shape.rate / 1000;
+    return shape.ring_frames - std::min(scrubbed, shape.ring_frames / 2);
+}
+
+// Room for all programs' largest buffers: at 48 kHz one MiB each, of which only what is used needs memory.
+std::uint64_t arena_bytes(const DeviceShape& shape, const Options& options) noexcept
+{
+    if (options.arena_bytes != 0)
+        return options.arena_bytes;
+    constexpr std::uint64_t mebibyte = 1 << 20, usual_rate = 48000;
+    const std::uint64_t bytes =
+        abi::max_slots * mebibyte * std::max<std::uint64_t>((shape.rate + usual_rate - 1) / usual_rate, 1);
+    return std::min(bytes, std::max(os::file_size_limit() / mebibyte, std::uint64_t{1}) * mebibyte);
 }
 
 abi::Geometry geometry_of(const DeviceShape& shape, const Options& options) noexcept
@@ -44,27 +62,33 @@ abi::Geometry geometry_of(const DeviceShape& shape, const Options& options) noex
     geometry.reach_frames = reach_frames(shape);
     geometry.blocks = (shape.ring_frames + abi::block_frames - 1) / abi::block_frames;
     geometry.latency_frames = shape.latency_frames;
-    geometry.cycle_ns = cycle_ms * 1'000'000;
+    geometry.cycle_ns = static_cast<std::uint32_t>(std::uint64_t{cycle_frames(shape)} * 1'000'000'000 / shape.rate);
     geometry.clip = options.clip;
     geometry.dither = options.dither;
     geometry.ring_bytes = std::uint64_t{shape.ring_frames} * shape.channels * core::sample_bytes(shape.format);
-    geometry.arena_bytes = options.arena_bytes;
+    geometry.arena_bytes = arena_bytes(shape, options);
     geometry.boundary = shape.boundary;
     std::copy(shape.chmap.begin(), shape.chmap.end(), geometry.chmap);
     return geometry;
 }
 } // namespace
 
-Instance::Instance(const Options& options, Say say, ClientNames& names, Retired& retired)
-    : device_(open_device(options.wishes, say)), arena_(options.arena_bytes)
+Instance::Instance(std::unique_ptr<Device> device, const Options& options, Say say, ClientNames& names,
+                   Doorbell& control)
+    : device_(std::move(device)), arena_(arena_bytes(device_->shape(), options))
 {
     lay_out_board(options, say);
-    butler_ = std::make_unique<Butler>(*device_, names, retired, options.wishes.output);
+    butler_ = std::make_unique<Butler>(*device_, names, control, options.wishes.output);
     engine_ = std::make_unique<Engine>(*device_, view_, butler_->trace(), butler_->semaphore(),
                                        !options.wishes.output.empty());
+    butler_->serve_for(*engine_);
+}
+
+void Instance::start()
+{
     device_->start();
     engine_->start();
-    butler_->start(*engine_);
+    butler_->start();
 }
 
 Instance::~Instance()
@@ -83,12 +107,10 @@ void Instance::lay_out_board(const Options& options, Say say)
                             core::dither_name(geometry.dither), core::format_name(geometry.format)));
         geometry.dither = abi::dither_none;
     }
-    const std::uint64_t arena_bytes = geometry.arena_bytes;
     const std::size_t bytes = core::board_bytes(geometry);
     board_fd_ = os::make_sealed_memory("ringmix-board", bytes);
-    arena_fd_ = os::make_sealed_memory("ringmix-arena", arena_bytes);
     board_memory_ = os::Mapping::shared(board_fd_.get(), bytes, 0, true, "board");
-    arena_memory_ = os::Mapping::shared(arena_fd_.get(), arena_bytes, 0, true, "arena");
+    arena_memory_ = os::Mapping::sparse(arena_.fd(), static_cast<std::size_t>(arena_.bytes()), "arena");
 
     // All zeros, as new memory is, but for what follows.
     auto* board = new (board_memory_.data()) abi::Board{};
@@ -107,7 +129,7 @@ void Instance::lay_out_board(const Options& options, Say say)
 
 std::array<int, 3> Instance::descriptors() const noexcept
 {
-    return {board_fd_.get(), arena_fd_.get(), device_->shared_descriptor()};
+    return {board_fd_.get(), arena_.fd(), device_->shared_descriptor()};
 }
 
 } // namespace ringmix::server

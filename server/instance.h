@@ -21,15 +21,19 @@ namespace ringmix::server {
 
 class Instance {
 public:
-    // Opens the device, lays out the shared memory and starts the engine. Throws std::runtime_error
-    // (std::system_error included) with the reason.
-    Instance(const Options& options, Say say, ClientNames& names, Retired& retired);
+    // Lays out the shared memory for `device`. Nothing runs yet: start() does that, or a simulator, by
+    // device().start() and then engine().cycle() and butler().serve(). `control` is rung when the engine has
+    // something for the control thread. Throws std::runtime_error (std::system_error included) with the reason.
+    Instance(std::unique_ptr<Device> device, const Options& options, Say say, ClientNames& names, Doorbell& control);
     ~Instance();
     Instance(const Instance&) = delete;
     Instance& operator=(const Instance&) = delete;
 
     Device& device() noexcept { return *device_; }
     Engine& engine() noexcept { return *engine_; }
+    Butler& butler() noexcept { return *butler_; }
+    // Starts the device and the threads. Throws as the constructor does.
+    void start();
     Arena& arena() noexcept { return arena_; }
     const core::BoardView& view() const noexcept { return view_; }
     std::size_t board_bytes() const noexcept { return board_memory_.size(); }
@@ -41,7 +45,7 @@ private:
     void lay_out_board(const Options& options, Say say);
 
     std::unique_ptr<Device> device_;
-    os::Descriptor board_fd_, arena_fd_;
+    os::Descriptor board_fd_;
     os::Mapping board_memory_, arena_memory_;
     core::BoardView view_;
     Arena arena_;

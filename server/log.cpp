@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "server/log.h"
 
-#include <algorithm>
+#include "core/text.h"
+
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <mutex>
+#include <poll.h>
 #include <syslog.h>
 #include <unistd.h>
+#include <utility>
 
 namespace ringmix::server {
 namespace {
@@ -26,19 +30,30 @@ constexpr std::array<LevelNames, 4> levels{{{"error", "ringmixd: error: ", LOG_E
 std::atomic<LogLevel> log_limit{LogLevel::info};
 std::atomic<bool> use_syslog{false};
 
-// One write, so that lines of several threads and processes do not mix.
-void write_stderr(const std::string& text) noexcept
+std::mutex stderr_mutex;
+std::uint64_t lines_lost = 0; // since the last one that was written
+
+bool writable(int fd) noexcept
 {
-    const char* data = text.data();
-    std::size_t left = text.size();
-    while (left > 0) {
-        const ssize_t written = ::write(STDERR_FILENO, data, left);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0)
-            return; // nobody to tell
-        data += written;
-        left -= static_cast<std::size_t>(written);
+    pollfd entry{fd, POLLOUT, 0};
+    return ::poll(&entry, 1, 0) != 0;
+}
+
+// One write, so that lines of several threads and processes do not mix. Where nobody reads on, a line is lost
+// rather than waited for: a pipe that polls writable takes a page at once.
+void write_stderr(std::string text) noexcept
+{
+    constexpr std::size_t most = 2048;
+    const std::lock_guard guard(stderr_mutex);
+    if (!writable(STDERR_FILENO)) {
+        lines_lost++;
+        return;
+    }
+    if (const std::uint64_t lost = std::exchange(lines_lost, 0); lost != 0)
+        text = fmt::format("ringmixd: {} lines were lost here: nobody read on\n", lost) + text;
+    if (text.size() > most)
+        text.replace(most - 1, std::string::npos, "\n");
+    while (::write(STDERR_FILENO, text.data(), text.size()) < 0 && errno == EINTR) {
     }
 }
 
@@ -67,10 +82,9 @@ try {
     if (level > log_limit)
         return;
     const LevelNames& names = levels[static_cast<std::size_t>(level)];
-    // Clients choose their names: no control characters from them on a terminal or in a log.
-    std::string clean = line;
-    std::replace_if(
-        clean.begin(), clean.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, ' ');
+    // Clients choose their names: nothing from them that a terminal would obey.
+    std::string clean(4 * line.size(), '\0');
+    clean.resize(core::printable_text(clean.data(), clean.size(), line));
     if (use_syslog) {
         ::syslog(names.priority, "%s", clean.c_str());
         return;
@@ -78,6 +92,21 @@ try {
     write_stderr(std::string(names.prefix) + clean + '\n');
 } catch (...) {
     // No memory for a log line: the server goes on without it.
+}
+
+bool LineLimit::pass(std::int64_t now_ns, std::uint64_t& left_out) noexcept
+{
+    if (now_ns - start_ns_ >= window_ns) {
+        start_ns_ = now_ns;
+        lines_ = 0;
+    }
+    if (lines_ == most_lines) {
+        left_out_++;
+        return false;
+    }
+    lines_++;
+    left_out = std::exchange(left_out_, 0);
+    return true;
 }
 
 } // namespace ringmix::server

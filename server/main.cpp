@@ -2,9 +2,8 @@
 //
 // ringmixd: opens a playback device, lets it run for ever, and hands it to clients.
 
-#include "os/lock_file.h"
 #include "os/paths.h"
-#include "os/socket.h"
+#include "os/process.h"
 #include "ringmix/protocol.h"
 #include "server/control.h"
 #include "server/log.h"
@@ -48,7 +47,8 @@ void leave_stderr()
 // Signals that end the server, as a descriptor; blocked before any thread exists.
 os::Descriptor take_signals()
 {
-    signal(SIGPIPE, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN); // a reader of --output or of the log that has gone
+    signal(SIGXFSZ, SIG_IGN); // --output has reached RLIMIT_FSIZE: write() says so
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
@@ -60,38 +60,20 @@ os::Descriptor take_signals()
 int serve(const Options& options)
 {
     const os::Descriptor signals = take_signals();
+    os::raise_descriptor_limit();
 
-    std::string path = options.socket.empty() ? os::server_socket_path(options.name) : options.socket;
-    os::Descriptor listener = passed_listener();
-    os::Descriptor lock;
-    const bool own_socket = !listener;
-    if (own_socket) {
-        os::require_socket_place(path);
-        lock = os::try_lock_file(path + ".lock");
-        if (!lock)
-            throw std::runtime_error("another ringmixd serves " + path + " already; stop it, or choose another --name");
-        listener = os::listen_at(path, options.socket_mode);
-    } else {
-        path = "passed by the service manager";
-    }
-
-    int status = 0;
-    try {
-        Control control(options, std::move(listener), path, !own_socket);
-        const std::string what = control.description();
-        fmt::print(stderr, "{}{}\n", protocol::start_ready, what);
-        notify_manager("READY=1\nSTATUS=" + what);
-        if (options.autostarted)
-            leave_stderr();
-        status = control.run(signals.get());
-        notify_manager("STOPPING=1");
-    } catch (...) {
-        if (own_socket)
-            unlink(path.c_str());
-        throw;
-    }
-    if (own_socket)
-        unlink(path.c_str());
+    os::Descriptor passed = passed_listener();
+    const bool activated = static_cast<bool>(passed);
+    const std::string path = options.socket.empty() ? os::server_socket_path(options.name) : options.socket;
+    Control control(options, activated ? Listener::passed(std::move(passed)) : Listener::at(path, options.socket_mode),
+                    activated);
+    const std::string what = control.description();
+    fmt::print(stderr, "{}{}\n", protocol::start_ready, what);
+    notify_manager("READY=1\nSTATUS=" + what);
+    if (options.autostarted)
+        leave_stderr();
+    const int status = control.run(signals.get());
+    notify_manager("STOPPING=1");
     return status;
 }
 

@@ -14,7 +14,7 @@
 namespace ringmix::server {
 namespace {
 
-constexpr double autostarted_idle_seconds = 5;
+constexpr double autostarted_end_seconds = 5;
 constexpr double most_idle_seconds = 1e6;
 constexpr std::uint32_t most_buffer_frames = abi::max_blocks * abi::block_frames;
 
@@ -214,7 +214,7 @@ void take_server_option(Options& options, std::optional<double>& idle, int key, 
         throw UsageError(fmt::format("{}: a value is missing", argument));
     if (::optopt != 0 && std::strchr(argument, '=') != nullptr)
         throw UsageError(fmt::format("--{} takes no value, but '{}' gives one", option_name(::optopt), argument));
-    throw UsageError(fmt::format("{}: no such option (or short for several)", argument));
+    throw UsageError(fmt::format("{}: unknown option (or short for several)", argument));
 }
 
 void check_together(const Options& options)
@@ -258,8 +258,9 @@ Options parse_options(int argc, char** argv)
             take_server_option(options, idle, key, value);
     }
     if (::optind < argc)
-        throw UsageError(fmt::format("'{}': ringmixd takes options only", argv[::optind]));
-    options.idle_seconds = idle.value_or(options.autostarted ? autostarted_idle_seconds : -1);
+        throw UsageError(fmt::format("too many arguments: '{}' (ringmixd takes options only)", argv[::optind]));
+    options.idle_seconds = idle.value_or(options.autostarted ? 0 : -1);
+    options.end_seconds = options.autostarted ? idle.value_or(autostarted_end_seconds) : -1;
     check_together(options);
     return options;
 }
@@ -291,13 +292,14 @@ Device:
 Clients:
   --name NAME          name of this instance (default: default)
   --socket PATH        socket to listen on (default: $RINGMIX_SOCKET, else
-                       $XDG_RUNTIME_DIR/ringmix/NAME.sock, for root and without
-                       XDG_RUNTIME_DIR /run/ringmix/NAME.sock)
+                       $XDG_RUNTIME_DIR/ringmix/NAME.sock, for root
+                       /run/ringmix/NAME.sock, else /tmp/ringmix-UID/NAME.sock)
   --socket-mode OCTAL  who may connect: mode of the socket (default: 0600)
-  --arena MIB          memory for the clients' lanes, 1 to 1024 MiB (default: 4)
+  --arena MIB          most memory for the clients' buffers, 1 to 1024 MiB (default:
+                       64 for every 48 kHz of the device's rate)
   --idle SECONDS       close the device when there were no clients for so long;
-                       0 to {idle:.0f}, or never (default: never; 5, and then end, when
-                       started by a client)
+                       0 to {idle:.0f}, or never (default: never; a server that was
+                       started by a client closes it at once, and ends 5 s later)
 
 General:
   --log-level LEVEL    error, warning, info (default) or debug

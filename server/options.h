@@ -17,9 +17,10 @@ struct Options {
     std::string name = "default";
     std::string socket; // empty: from the name (os/paths.h)
     unsigned socket_mode = 0600;
-    double idle_seconds = -1; // < 0: never
-    bool autostarted = false; // --autostarted: detach, end when idle (used by the plugin)
-    std::uint64_t arena_bytes = 4u << 20;
+    double idle_seconds = -1;      // without clients, until the device is closed; < 0: never
+    double end_seconds = -1;       // without clients, until the server ends; < 0: never
+    bool autostarted = false;      // --autostarted: detach, end when idle (used by the plugin)
+    std::uint64_t arena_bytes = 0; // 0: by the device's rate (instance.cpp)
     std::uint32_t clip = abi::clip_hard;
     std::uint32_t dither = abi::dither_none;
     LogLevel log_level = LogLevel::info;

@@ -4,6 +4,7 @@
 
 #include "core/format.h"
 #include "os/timer.h"
+#include "server/log.h"
 
 #include <algorithm>
 #include <bit>
@@ -57,7 +58,7 @@ std::int64_t RawSink::write(std::span<const std::byte> bytes) noexcept
 Recorder::Recorder(std::unique_ptr<OutputSink> sink, const Settings& settings)
     : sink_(std::move(sink)), frame_bytes_(settings.channels * core::sample_bytes(settings.format)),
       output_frame_bytes_(settings.pack ? settings.channels * 3 : frame_bytes_), pack_(settings.pack),
-      text_(settings.text), ring_(std::bit_ceil(settings.capacity)), block_(block_bytes)
+      text_(settings.text), ring_(static_cast<std::size_t>(std::bit_ceil(settings.capacity))), block_(block_bytes)
 {
 }
 
@@ -81,10 +82,10 @@ std::uint64_t Recorder::space() const noexcept
     return ring_.size() - (open_head_ - tail_.load(std::memory_order_acquire));
 }
 
-void Recorder::put(const void* bytes, std::uint64_t count) noexcept
+void Recorder::put(const void* bytes, std::size_t count) noexcept
 {
-    const std::uint64_t at = open_head_ & (ring_.size() - 1);
-    const std::uint64_t first = std::min(count, ring_.size() - at);
+    const auto at = static_cast<std::size_t>(open_head_ & (ring_.size() - 1));
+    const std::size_t first = std::min(count, ring_.size() - at);
     std::memcpy(ring_.data() + at, bytes, first);
     std::memcpy(ring_.data(), static_cast<const std::byte*>(bytes) + first, count - first);
     open_head_ += count;
@@ -116,7 +117,7 @@ void Recorder::put_run(Record run, const std::byte* frames, std::uint64_t payloa
         run.frames = std::min(wanted, (room - header_bytes) / payload_frame_bytes);
     if (run.frames > 0) {
         put_header(run);
-        put(frames, run.frames * payload_frame_bytes);
+        put(frames, static_cast<std::size_t>(run.frames * payload_frame_bytes));
     }
     head_.store(open_head_, std::memory_order_release);
     if (run.frames < wanted)
@@ -136,11 +137,11 @@ void Recorder::push_silence(std::uint64_t count) noexcept
 
 // The butler's side.
 
-void Recorder::get(void* bytes, std::uint64_t count) noexcept
+void Recorder::get(void* bytes, std::size_t count) noexcept
 {
     const std::uint64_t tail = tail_.load(std::memory_order_relaxed);
-    const std::uint64_t at = tail & (ring_.size() - 1);
-    const std::uint64_t first = std::min(count, ring_.size() - at);
+    const auto at = static_cast<std::size_t>(tail & (ring_.size() - 1));
+    const std::size_t first = std::min(count, ring_.size() - at);
     std::memcpy(bytes, ring_.data() + at, first);
     std::memcpy(static_cast<std::byte*>(bytes) + first, ring_.data(), count - first);
     tail_.store(tail + count, std::memory_order_release);
@@ -161,7 +162,7 @@ void Recorder::fill() noexcept
     const std::uint64_t frames = std::min<std::uint64_t>(record_.frames, block_.size() / frame_bytes_);
     block_kind_ = record_.kind;
     block_done_ = 0;
-    block_end_ = frames * frame_bytes_;
+    block_end_ = static_cast<std::size_t>(frames * frame_bytes_);
     if (record_.kind == Kind::audio)
         get(block_.data(), block_end_);
     else
@@ -195,6 +196,11 @@ void Recorder::give_up(int error) noexcept
                         std::memory_order_relaxed);
     block_done_ = block_end_ = 0;
     error_.store(error, std::memory_order_relaxed);
+    try {
+        log_line(LogLevel::error, "--output: " + state().text);
+    } catch (const std::exception&) {
+        // no memory for the line; the status tells as well
+    }
     discard();
 }
 

@@ -89,13 +89,13 @@ private:
     };
 
     std::uint64_t space() const noexcept;
-    void put(const void* bytes, std::uint64_t count) noexcept;
+    void put(const void* bytes, std::size_t count) noexcept;
     void put_header(Record record) noexcept;
     void put_run(Record record, const std::byte* frames, std::uint64_t payload_frame_bytes) noexcept;
     void lose(std::uint64_t frames) noexcept;
 
     bool next_record() noexcept;
-    void get(void* bytes, std::uint64_t count) noexcept;
+    void get(void* bytes, std::size_t count) noexcept;
     void fill() noexcept;
     void count_written(std::uint64_t bytes) noexcept;
     void refresh_if_due() noexcept;

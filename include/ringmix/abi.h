@@ -11,7 +11,8 @@
 // The audio path uses nothing else: see docs/mixing.md for the protocol that runs over these words.
 //
 // Rules of this file: fixed-width fields only, offsets instead of pointers, no bool, enum, long,
-// bit-field or semaphore; one writer per 64-byte line; each field says who writes and who reads it.
+// bit-field or semaphore; each field says who writes it. What clients write and what the server writes lie in
+// 64-byte lines of their own; the versions of blocks are everybody's.
 // A reader trusts nothing here beyond its own copy of the geometry taken at attach (core/validate.h).
 // Frame numbers are absolute: they start at 0 with the device's first frame and never wrap.
 
@@ -21,9 +22,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
-#ifdef RINGMIX_SIMULATED
-#include "tests/sim/steps.h"
-#endif
 
 namespace ringmix::abi {
 
@@ -31,7 +29,7 @@ inline constexpr std::uint64_t magic = 0x31584d474e495221; // "!RINGMX1", little
 inline constexpr std::uint32_t major_version = 1;          // differs: refuse
 inline constexpr std::uint32_t minor_version = 0;          // differs: fields were added at the end
 
-inline constexpr std::uint32_t max_slots = 64;    // the bits of Board::active
+inline constexpr std::uint32_t max_slots = 64;    // the bits of EngineWords::active
 inline constexpr std::uint32_t max_channels = 32; // of the device and of a client
 inline constexpr std::uint32_t block_frames = 64; // frames that share one version
 inline constexpr std::uint32_t max_blocks = 1u << 14;
@@ -62,6 +60,7 @@ inline constexpr std::uint32_t format_s24 = 3;   // 24 bits in the low bytes of 
 inline constexpr std::uint32_t format_s24_3 = 4; // 24 bits in 3 bytes
 inline constexpr std::uint32_t format_s32 = 5;
 inline constexpr std::uint32_t format_float = 6;
+inline constexpr std::uint32_t format_s32_high = 7; // of lanes only: full scale is 2^29, so that 12 dB fit above it
 
 inline constexpr std::uint32_t device_kernel = 1;  // the ring is mapped from a PCM's descriptor
 inline constexpr std::uint32_t device_virtual = 2; // the ring is a memory file
@@ -106,8 +105,8 @@ struct alignas(64) Identity {
 
 // Words of the server's engine that every client reads.
 struct alignas(64) EngineWords {
-    Word64 active;  // bit i: slot i has a lane to mix. Server, release; posters, acquire
-    Word64 posting; // frames that the engine works on (a packed extent, as Slot::posting)
+    Word64 active;  // bit i: slot i has a lane to mix. Server (control and engine), release; posters, acquire
+    Word64 posting; // frames that the engine works on, as SlotStream::posting. Engine
     std::uint64_t reserved[6];
 };
 
@@ -119,14 +118,14 @@ inline constexpr std::uint32_t device_gone = 2;    // unplugged: nothing more wi
 inline constexpr unsigned device_state_bits = 8;
 
 // One timing snapshot. Written by the engine only; `sequence` is odd while it is being written.
-// Readers use SyncReader (core/sync_info.h): bounded tries, never blocked by a dead writer.
+// Readers use read_newest() (core/sync_info.h): bounded tries, never blocked by a dead writer.
 struct alignas(64) SyncEntry {
     Word64 sequence; // 2 * (number of this snapshot) when complete
     Word64 frame;    // absolute frame of hw_ptr: all before it has been played and silenced
     Word64 hw_ptr;   // the kernel's pointer at that frame (0 ... boundary - 1)
     Word64 time_ns;  // CLOCK_MONOTONIC when the device was at `frame`
     Word64 frame_ns; // duration of a frame, ns, 32 fractional bits
-    Word64 xruns;    // times that the device was found stopped, or a whole ring late
+    Word64 reserved;
     Word64 latency_frames;
     Word64 device; // generation << device_state_bits | device_*. The generation counts the device's restarts;
                    // frame numbers go on over them, with a jump ahead of less than a ring
@@ -141,11 +140,13 @@ struct alignas(64) SyncRing {
 // What a client writes about its stream: its own line, nobody else writes it while it lives.
 // The server takes the line over when the client is dead.
 //
-// stream word: low 32 bits one of stream_*, high 32 bits a serial number, bumped at each start.
+// stream word: low 32 bits one of stream_*, high 32 bits a serial number, bumped at each start. For the
+// engine's log and for ringmixctl: nobody mixes by it.
 //
 //   idle --prepare--> prepared --start--> running <--pause/resume--> paused
-//     ^                  |                   |  \--drain--> draining
-//     '----- drop -------'------ drop / end -'-----------------'
+//     ^                  |                |  |  \--drain--> draining
+//     |                  |                |  '--underrun--> xrun --prepare--> prepared
+//     '----- drop -------'--- drop / end -'-- from each of them
 inline constexpr std::uint32_t stream_idle = 0;
 inline constexpr std::uint32_t stream_prepared = 1;
 inline constexpr std::uint32_t stream_running = 2;
@@ -159,8 +160,8 @@ struct alignas(64) SlotStream {
                     // empty. But for bit tail_flag: the slot has a tail, look there too (core/tail.h)
     Word64 posting; // packed extent that the client has still to post, 0 when idle
     std::uint64_t reserved;
-    Word64 stream;   // serial << 32 | state, see above
-    Word64 last_end; // end (absolute) of the stream before the present one
+    Word64 stream; // serial << 32 | state, see above
+    std::uint64_t reserved_last;
     Word64 underruns;
     Word64 late_frames; // frames that were written too late to be heard
 };
@@ -175,11 +176,23 @@ struct alignas(64) SlotTail {
     Word64 phase;       // as in SlotStream, no flag
     Word64 gain;        // at the beginning of the fade; fixed point
     Word64 fade_frames; // the last frames of range, from gain to silence in a straight line
-    // For the engine's log, which may look only when the next stream has ended too:
-    Word64 first;       // absolute: where that stream began
-    Word64 end_before;  // absolute: where the one before it ended,
-    Word64 fade_before; // and how many of its last frames faded
-    Word64 start;       // absolute: where the present stream began
+    Word64 start;       // absolute: where the present stream began. Instrumentation, see SlotLog
+    std::uint64_t reserved[3];
+};
+
+// Instrumentation: what the server's log of --output tells about streams; nothing else reads it. The stream
+// with serial number s (SlotStream::stream) leaves its record in ended[s mod stream_records] when it ends, so
+// that the engine, which looks once in a cycle, learns of those that were over before it looked.
+// Same writer as SlotStream.
+inline constexpr std::uint32_t stream_records = 16;
+struct alignas(32) StreamRecord {
+    Word64 serial; // stored last, release; 0 before the rest
+    Word64 first;  // absolute
+    Word64 end;    // absolute: the frame after the last that was heard; not after first if none was
+    Word64 fade_frames;
+};
+struct alignas(64) SlotLog {
+    StreamRecord ended[stream_records];
 };
 
 // A client's gain over time: straight lines between points, constant before the first and after the
@@ -205,12 +218,12 @@ inline constexpr std::uint32_t slot_active = 2;
 inline constexpr std::uint32_t slot_retiring = 3;
 
 struct alignas(64) SlotConfig {
-    Word32 state;    // slot_*
+    Word32 state;    // slot_*: for ringmixctl. Whether a slot is mixed says EngineWords::active
     Word32 format;   // of the lane
     Word32 channels; // of the lane
     std::uint32_t reserved_word;
     Word64 lane_offset; // bytes into the arena
-    Word64 lane_frames; // cells of the lane; cell of frame f = (f - origin) mod lane_frames
+    Word64 lane_frames; // cells of the lane; which of them is a frame's: SlotStream::phase
     Word64 gain;        // see GainTable: release / acquire
     std::uint64_t reserved[3];
     Word64 map[max_channels / 8]; // byte d: the lane channel that device channel d plays, or no_channel
@@ -222,13 +235,13 @@ struct alignas(64) Slot {
     SlotTail tail;
     SlotConfig config;
     GainTable gains[2]; // server
+    SlotLog log;
 };
 
 // The turn count of one block of the ring: everybody who changes what the block should contain
 // bumps it before recombining; a change seen afterwards means: recombine again.
-struct alignas(64) BlockVersion {
+struct BlockVersion {
     Word32 version;
-    std::uint32_t reserved[15];
 };
 
 struct alignas(64) Board {
@@ -251,11 +264,13 @@ static_assert(sizeof(SyncRing) == 64 * (1 + sync_entries) && offsetof(SyncRing, 
 static_assert(sizeof(SlotStream) == 64 && offsetof(SlotStream, late_frames) == 56);
 static_assert(sizeof(SlotConfig) == 128 && offsetof(SlotConfig, lane_offset) == 16 && offsetof(SlotConfig, map) == 64);
 static_assert(sizeof(SlotTail) == 64 && sizeof(GainTable) == 64 && offsetof(GainTable, gains) == 32);
-static_assert(sizeof(Slot) == 384 && offsetof(Slot, config) == 128 && offsetof(Slot, gains) == 256);
-static_assert(sizeof(BlockVersion) == 64);
+static_assert(sizeof(StreamRecord) == 32 && sizeof(SlotLog) == 32 * stream_records);
+static_assert(sizeof(Slot) == 384 + sizeof(SlotLog) && offsetof(Slot, log) == 384 && offsetof(Slot, config) == 128 &&
+              offsetof(Slot, gains) == 256);
+static_assert(sizeof(BlockVersion) == 4);
 static_assert(offsetof(Board, geometry) == 64 && offsetof(Board, engine) == 192);
 static_assert(offsetof(Board, sync) == 256 && offsetof(Board, slots) == 256 + 64 * 17);
-static_assert(sizeof(Board) == 256 + 64 * 17 + 384 * max_slots);
+static_assert(sizeof(Board) == 256 + 64 * 17 + sizeof(Slot) * max_slots);
 static_assert(std::is_standard_layout_v<Board> && std::is_standard_layout_v<Slot>);
 
 } // namespace ringmix::abi

@@ -60,19 +60,19 @@ struct Task {
 const Command& command_of(int count, char** words)
 {
     if (count == 0)
-        throw UsageError("a command is missing");
+        throw UsageError("no command given");
     for (const Command& command : commands) {
         if (command.name != words[0])
             continue;
         const auto given = static_cast<std::size_t>(count) - 1;
         if (given < command.words)
-            throw UsageError(
-                fmt::format("{}: it takes {} word{} more", command.name, command.words, command.words == 1 ? "" : "s"));
+            throw UsageError(fmt::format("too few arguments: {} takes {}", command.name, command.words));
         if (given > command.words)
-            throw UsageError(fmt::format("'{}' is too much for {}", words[command.words + 1], command.name));
+            throw UsageError(fmt::format("too many arguments: '{}' ({} takes {})", words[command.words + 1],
+                                         command.name, command.words == 0 ? "none" : std::to_string(command.words)));
         return command;
     }
-    throw UsageError(fmt::format("'{}' is no command", words[0]));
+    throw UsageError(fmt::format("unknown command: '{}'", words[0]));
 }
 
 Task parse(int argc, char** argv)

@@ -3,8 +3,8 @@
 
 #include "core/format.h"
 #include "core/json.h"
+#include "core/text.h"
 
-#include <algorithm>
 #include <cmath>
 #include <fmt/format.h>
 
@@ -19,9 +19,8 @@ std::string quoted(std::string_view text)
 
 std::string printable(std::string_view text)
 {
-    std::string out(text);
-    std::replace_if(
-        out.begin(), out.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
+    std::string out(4 * text.size(), '\0');
+    out.resize(core::printable_text(out.data(), out.size(), text));
     return out;
 }
 

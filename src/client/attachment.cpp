@@ -6,6 +6,7 @@
 #include "os/timer.h"
 
 #include <cerrno>
+#include <limits>
 #include <system_error>
 
 namespace ringmix::client {
@@ -14,6 +15,16 @@ namespace {
 [[noreturn]] void reject(const std::string& path, const std::string& why)
 {
     throw ClientError(EPROTO, "the server at " + path + " gave something unusable: " + why);
+}
+} // namespace
+
+namespace {
+// Sizes are of 64 bits, addresses perhaps not.
+std::size_t mappable(std::uint64_t bytes, const std::string& path)
+{
+    if (bytes > std::numeric_limits<std::size_t>::max())
+        reject(path, "memory that is larger than this program's addresses");
+    return static_cast<std::size_t>(bytes);
 }
 } // namespace
 
@@ -31,7 +42,7 @@ Attachment::Attachment(const Address& address) : connection_(address), slot_(con
     }
     *reinterpret_cast<volatile char*>(fork_mark_.data()) = 1;
     os::touch(board_.data(), board_.size());
-    os::touch(view_.ring, view_.geometry.ring_bytes);
+    os::touch(view_.ring, static_cast<std::size_t>(view_.geometry.ring_bytes));
     os::touch_own_code();
     timeline_.emplace(view_, static_cast<const Surroundings&>(*this));
     connection_.descriptors().clear();
@@ -64,7 +75,7 @@ void Attachment::give_lane_back() noexcept
 void Attachment::map_board()
 {
     auto& descriptors = connection_.descriptors();
-    const std::size_t bytes = connection_.welcome().board_bytes;
+    const std::size_t bytes = mappable(connection_.welcome().board_bytes, connection_.path());
     if (bytes < sizeof(abi::Board) || bytes > core::max_board_bytes())
         reject(connection_.path(), "a board of impossible size");
     os::require_sealed_memory(descriptors[0].get(), bytes, "board");
@@ -72,21 +83,23 @@ void Attachment::map_board()
     if (const char* fault = core::validate_board(board_.data(), bytes, view_))
         reject(connection_.path(), fault);
 
-    os::require_sealed_memory(descriptors[1].get(), view_.geometry.arena_bytes, "arena");
-    arena_ = os::Mapping::shared(descriptors[1].get(), view_.geometry.arena_bytes, 0, true, "arena");
+    const std::size_t arena_bytes = mappable(view_.geometry.arena_bytes, connection_.path());
+    os::require_sealed_memory(descriptors[1].get(), arena_bytes, "arena");
+    arena_ = os::Mapping::sparse(descriptors[1].get(), arena_bytes, "arena");
     view_.arena = arena_.data();
 }
 
 void Attachment::map_device()
 {
     device_ = std::move(connection_.descriptors()[2]);
+    const std::size_t bytes = mappable(view_.geometry.ring_bytes, connection_.path());
     if (view_.geometry.device_kind == abi::device_kernel) {
-        pcm_ = os::KernelPcm(device_.get(), view_.geometry.ring_bytes);
+        pcm_ = os::KernelPcm(device_.get(), bytes);
         view_.ring = pcm_.ring();
         return;
     }
-    os::require_sealed_memory(device_.get(), view_.geometry.ring_bytes, "device ring");
-    ring_ = os::Mapping::shared(device_.get(), view_.geometry.ring_bytes, 0, true, "device ring");
+    os::require_sealed_memory(device_.get(), bytes, "device ring");
+    ring_ = os::Mapping::shared(device_.get(), bytes, 0, true, "device ring");
     view_.ring = ring_.data();
 }
 

@@ -49,6 +49,11 @@ bool hidden(const std::string& path)
     return ::lstat(path.c_str(), &status) < 0 && errno == EACCES;
 }
 
+std::vector<std::string> paths_of(const Address& address)
+{
+    return address.socket.empty() ? os::client_socket_paths(address.instance) : std::vector{address.socket};
+}
+
 // How to start the server that `address` looks for.
 std::string start_advice(const Address& address)
 {
@@ -77,8 +82,7 @@ Connection::Connection(const Address& address) : answer_ms_(address.answer_ms)
         throw ClientError(EINVAL, "'" + address.instance +
                                       "' is no name of a ringmix instance: 1 to 64 letters, digits, '.', '_' or '-', "
                                       "not starting with a dot");
-    const std::vector<std::string> paths =
-        address.socket.empty() ? os::client_socket_paths(address.instance) : std::vector{address.socket};
+    const std::vector<std::string> paths = paths_of(address);
     if (try_paths(address, paths) == Attempt::connected)
         return;
     if (!address.autostart)
@@ -154,7 +158,8 @@ void Connection::start_server(const Address& address, const std::vector<std::str
         denied_error = failure.hidden ? ENODEV : failure.error;
     }
     try {
-        autostart(address, listen_path, [&] { return try_paths(address, paths); });
+        // Once more asked for: the start may make the directory of the last one.
+        autostart(address, listen_path, [&] { return try_paths(address, paths_of(address)); });
     } catch (const ClientError& error) {
         if (denied.empty() || socket_)
             throw;

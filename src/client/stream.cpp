@@ -38,7 +38,7 @@ Stream::Stream(Seat& seat) noexcept
 }
 
 void Stream::configure(std::uint32_t format, std::uint32_t channels, std::uint64_t buffer_frames,
-                       const core::ChannelMap& map)
+                       const core::ChannelMap& map, std::uint64_t ring_out_frames)
 {
     drop();
     wait_for_tail();
@@ -46,8 +46,8 @@ void Stream::configure(std::uint32_t format, std::uint32_t channels, std::uint64
     auto request = core::make_message<protocol::Configure>();
     request.format = format;
     request.channels = channels;
-    request.lane_frames =
-        buffer_frames + geometry().margin_frames + core::fade_frames(geometry().rate) + kept_frames(geometry());
+    ring_out_frames_ = ring_out_frames;
+    request.lane_frames = buffer_frames + geometry().margin_frames + longest_rest() + kept_frames(geometry());
     std::memcpy(request.map, map.data(), sizeof request.map);
     const protocol::Configured lane = seat_->claim_lane(request);
 
@@ -58,7 +58,7 @@ void Stream::configure(std::uint32_t format, std::uint32_t channels, std::uint64
         throw ClientError(EPROTO, "the server gave a lane outside its arena");
     lane_ = seat_->view().arena + lane.lane_offset;
     lane_frames_ = lane.lane_frames;
-    os::touch(lane_, lane_frames_ * frame_bytes_);
+    os::touch(lane_, static_cast<std::size_t>(lane_frames_ * frame_bytes_));
     buffer_frames_ = buffer_frames;
     sample_bytes_ = core::sample_bytes(format);
     channels_ = channels;
@@ -111,31 +111,19 @@ void Stream::set_state(std::uint32_t state, bool new_serial) noexcept
 
 void Stream::prepare() noexcept
 {
-    stop(abi::stream_idle, true);
+    stop(abi::stream_idle, Rest::fades);
     base_cell_ = tail_cell_; // behind the cells that are still being played
     written_ = 0;
     stand({});
     set_state(abi::stream_prepared, false);
 }
 
-void Stream::copy_in(Position position, std::span<const ChannelArea> areas, std::uint64_t frames) noexcept
+void Stream::copy_in(FrameSource& source, std::uint64_t first, Position position, std::uint64_t frames) noexcept
 {
-    bool interleaved = areas[0].step == frame_bytes_;
-    for (std::uint32_t c = 1; c < channels_; c++)
-        interleaved &= areas[c].step == frame_bytes_ && areas[c].base == areas[0].base + c * sample_bytes_;
-    std::uint64_t done = 0;
-    while (done < frames) {
+    for (std::uint64_t done = 0; done < frames;) {
         const std::uint64_t cell = cell_of(position + done).value;
         const std::uint64_t count = std::min(frames - done, lane_frames_ - cell);
-        std::byte* to = lane_ + cell * frame_bytes_;
-        if (interleaved) {
-            std::memcpy(to, areas[0].base + done * frame_bytes_, count * frame_bytes_);
-        } else {
-            for (std::uint32_t c = 0; c < channels_; c++)
-                for (std::uint64_t i = 0; i < count; i++)
-                    std::memcpy(to + i * frame_bytes_ + c * sample_bytes_, areas[c].base + (done + i) * areas[c].step,
-                                sample_bytes_);
-        }
+        source.copy(lane_ + cell * frame_bytes_, first + done, count);
         done += count;
     }
 }
@@ -150,7 +138,7 @@ void Stream::silence(Position position, std::uint64_t frames) noexcept
     while (frames > 0) {
         const std::uint64_t cell = cell_of(position).value;
         const std::uint64_t count = std::min(frames, lane_frames_ - cell);
-        std::memset(lane_ + cell * frame_bytes_, silence_, count * frame_bytes_);
+        std::memset(lane_ + cell * frame_bytes_, silence_, static_cast<std::size_t>(count * frame_bytes_));
         position = position + count;
         frames -= count;
     }
@@ -171,7 +159,7 @@ void Stream::post_reachable(Position to) noexcept
 {
     const Frame wanted = now_.frame_of(to);
     for (;;) {
-        std::atomic_thread_fence(std::memory_order_seq_cst);
+        std::atomic_thread_fence(std::memory_order_seq_cst); // tests/model: write-without-fence
         const Timeline::Reading time = seat_->timeline().read();
         if (time.generation != posted_generation_) { // the device's ring was emptied
             posted_generation_ = time.generation;
@@ -191,7 +179,15 @@ void Stream::post_reachable(Position to) noexcept
 
 std::uint64_t Stream::write(std::uint64_t position, std::span<const ChannelArea> areas, std::uint64_t frames) noexcept
 {
-    if (lane_ == nullptr || !seat_->held() || (frames != 0 && areas.size() < channels_))
+    if (frames != 0 && areas.size() < channels_)
+        return 0;
+    AreaFrames source(areas.first(frames == 0 ? 0 : channels_), sample_bytes_);
+    return write_from(source, position, frames);
+}
+
+std::uint64_t Stream::write_from(FrameSource& source, std::uint64_t position, std::uint64_t frames) noexcept
+{
+    if (lane_ == nullptr || !seat_->held())
         return 0;
     const Position begin{position}, old_end{written()}, changeable = changeable_from(now_);
     const auto clamp_late = [&](std::uint64_t most) {
@@ -205,12 +201,7 @@ std::uint64_t Stream::write(std::uint64_t position, std::span<const ChannelArea>
     const Position kept = begin < old_end ? begin + clamp_late(static_cast<std::uint64_t>(old_end - begin)) : old_end;
     if (const Position gap = std::max(old_end, now_.floor); from > gap)
         silence(gap, static_cast<std::uint64_t>(from - gap));
-    if (skipped < frames) {
-        std::array<ChannelArea, abi::max_channels> rest;
-        for (std::uint32_t c = 0; c < channels_; c++)
-            rest[c] = {areas[c].base + skipped * areas[c].step, areas[c].step};
-        copy_in(from, rest, frames - skipped);
-    }
+    copy_in(source, skipped, from, frames - skipped);
     commit(from, std::max(kept, begin + frames));
     if (late != 0)
         add(seat_->slot().stream.late_frames, late);
@@ -238,8 +229,8 @@ bool Stream::place(std::uint64_t slack) noexcept
 {
     abi::Slot& slot = seat_->slot();
     const Frame horizon = this->horizon();
-    // A tail ends no later than a fade behind the horizon of its time, whatever the board said then.
-    const Frame tail_end = std::min(tail_end_, horizon + core::fade_frames(geometry().rate));
+    // A tail ends no later than so far behind the horizon of its time, whatever the board said then.
+    const Frame tail_end = std::min(tail_end_, horizon + longest_rest());
     const Frame first = std::max(horizon + slack, tail_end + geometry().margin_frames);
     now_.origin = {first.value - now_.floor.value};
     phase_ = (cell_of(now_.floor).value + lane_frames_ - first.value % lane_frames_) % lane_frames_;
@@ -263,16 +254,25 @@ void Stream::start() noexcept
     commit(now_.floor, {written()});
 }
 
+// How long a stream is heard, at most, behind the horizon at which it stops.
+std::uint64_t Stream::longest_rest() const noexcept
+{
+    return std::max<std::uint64_t>(core::fade_frames(geometry().rate), ring_out_frames_);
+}
+
 // From running to `state`. What is still to be heard of the stream becomes the slot's tail, so that
 // range and lane are free for what comes next.
-void Stream::stop(std::uint32_t state, bool fade) noexcept
+void Stream::stop(std::uint32_t state, Rest rest) noexcept
 {
     if (!now_.running || !seat_->held())
         return set_state(state, false);
     const Timeline::Reading time = seat_->timeline().read();
     const Frame old_end = end(), horizon{time.now + geometry().margin_frames};
+    const Frame cut =
+        rest == Rest::rings_out ? std::max(horizon, std::min(old_end, horizon + ring_out_frames_)) : horizon;
     const core::Extent range{std::min(range_start_, old_end).value, old_end.value};
-    const core::Ending ending = core::ending_at(range, horizon.value, fade ? core::fade_frames(geometry().rate) : 0);
+    const core::Ending ending =
+        core::ending_at(range, cut.value, rest == Rest::fades ? core::fade_frames(geometry().rate) : 0);
     poster_.intend({time.now, old_end.value});
     // Behind the end, if it ran dry and went on all the same.
     stand({false, now_.position_of(std::max(first(), horizon)), {}});
@@ -289,7 +289,7 @@ void Stream::stop(std::uint32_t state, bool fade) noexcept
 // change is visible: either the engine sees the change, or this sees the engine's new position.
 std::uint64_t Stream::reach_after_change() const noexcept
 {
-    std::atomic_thread_fence(std::memory_order_seq_cst);
+    std::atomic_thread_fence(std::memory_order_seq_cst); // tests/model: drop-without-fence
     return seat_->timeline().read().published + geometry().reach_frames;
 }
 
@@ -314,7 +314,7 @@ void Stream::wait_for_tail() noexcept
     slot.stream.phase.store(0, relaxed);
 }
 
-void Stream::pause() noexcept { stop(abi::stream_paused, false); }
+void Stream::pause() noexcept { stop(abi::stream_paused, Rest::is_cut); }
 
 void Stream::drain(std::uint64_t position) noexcept
 {
@@ -330,7 +330,7 @@ void Stream::xrun() noexcept
 {
     if (seat_->held())
         add(seat_->slot().stream.underruns, 1);
-    stop(abi::stream_xrun, false);
+    stop(abi::stream_xrun, ring_out_frames_ == 0 ? Rest::is_cut : Rest::rings_out);
 }
 
 void Stream::tend() noexcept
@@ -369,7 +369,10 @@ std::int64_t Stream::heard_position() const noexcept
 
 std::int64_t Stream::time_of_horizon(std::uint64_t position) const noexcept
 {
-    return seat_->timeline().time_of(standing_.read().frame_of({position}).value - geometry().margin_frames);
+    const Standing standing = standing_.read();
+    if (Position{position} <= standing.floor)
+        return seat_->timeline().clock_ns(); // it is the horizon, or behind it, however far ahead the run begins
+    return seat_->timeline().time_of(standing.frame_of({position}).value - geometry().margin_frames);
 }
 
 std::int64_t Stream::time_heard(std::uint64_t position) const noexcept

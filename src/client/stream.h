@@ -17,33 +17,27 @@
 
 #pragma once
 
+#include "client/frame_source.h"
 #include "client/places.h"
 #include "client/seat.h"
 #include "client/standing.h"
 #include "core/channel_map.h"
 #include "core/post.h"
 
-#include <array>
 #include <cstdint>
 #include <span>
 
 namespace ringmix::client {
-
-// Where an application's samples of one channel lie (as ALSA's snd_pcm_channel_area_t): sample i is
-// at base + i * step, in bytes.
-struct ChannelArea {
-    const std::byte* base;
-    std::size_t step;
-};
 
 class Stream {
 public:
     explicit Stream(Seat& seat) noexcept;
 
     // Gets a lane for `buffer_frames` frames of the application's buffer. Asks the server (blocks);
-    // throws ClientError. The stream is idle afterwards.
+    // throws ClientError. The stream is idle afterwards. `ring_out_frames`: what is queued when it runs dry, at most
+    // that many frames behind the horizon, is still played to its end (see xrun()).
     void configure(std::uint32_t format, std::uint32_t channels, std::uint64_t buffer_frames,
-                   const core::ChannelMap& map);
+                   const core::ChannelMap& map, std::uint64_t ring_out_frames = 0);
     // Gives the lane back; does not throw, a dead server is ignored.
     void release() noexcept;
 
@@ -54,6 +48,8 @@ public:
     // on is replaced. What is too late to be changed stays as it is; returns how many of the frames were
     // too late. Of more frames than the lane holds, the last ones are kept.
     std::uint64_t write(std::uint64_t position, std::span<const ChannelArea> areas, std::uint64_t frames) noexcept;
+    // The same with frames from anywhere.
+    std::uint64_t write_from(FrameSource& source, std::uint64_t position, std::uint64_t frames) noexcept;
     // The stream ends at `position`: later frames are taken back, as far as they can still be
     // changed; a gap before it becomes silence.
     void end_at(std::uint64_t position) noexcept { write(position, {}, 0); }
@@ -65,7 +61,9 @@ public:
     void drain(std::uint64_t position) noexcept;
     // Ends the stream: what cannot be changed any more (the safety margin) is still played, and what
     // was queued behind it fades out, so that it does not click.
-    void drop() noexcept { stop(abi::stream_idle, true); }
+    void drop() noexcept { stop(abi::stream_idle, Rest::fades); }
+    // Ends it and counts an underrun. What is queued behind what cannot be changed any more is not played, but to
+    // its end if it was configured to ring out.
     void xrun() noexcept;
     // Brings frames that have come within reach into the ring, and repairs for stopped posters.
     void tend() noexcept;
@@ -77,7 +75,8 @@ public:
     // run has not begun to be heard, device latency included; where it stands, if it does not run).
     std::int64_t horizon_position() const noexcept;
     std::int64_t heard_position() const noexcept;
-    // When `position` will be the horizon (ns, CLOCK_MONOTONIC); only while running.
+    // When `position` will be the horizon (ns, CLOCK_MONOTONIC), not in the future if it is so already; only while
+    // running.
     std::int64_t time_of_horizon(std::uint64_t position) const noexcept;
     // When `position` will have been heard; only while running.
     std::int64_t time_heard(std::uint64_t position) const noexcept;
@@ -90,9 +89,12 @@ private:
     void stand(const Standing& standing) noexcept;
     Cell cell_of(Position position) const noexcept { return {(base_cell_.value + position.value) % lane_frames_}; }
     void set_state(std::uint32_t state, bool new_serial) noexcept;
-    void copy_in(Position position, std::span<const ChannelArea> areas, std::uint64_t frames) noexcept;
+    void copy_in(FrameSource& source, std::uint64_t first, Position position, std::uint64_t frames) noexcept;
     void silence(Position position, std::uint64_t frames) noexcept;
-    void stop(std::uint32_t state, bool fade) noexcept;
+    // What becomes of the frames that can still be changed when a stream stops.
+    enum class Rest { is_cut, fades, rings_out };
+    void stop(std::uint32_t state, Rest rest) noexcept;
+    std::uint64_t longest_rest() const noexcept;
     std::uint64_t reach_after_change() const noexcept;
     void wait_for_tail() noexcept;
     void commit(Position changed, Position end) noexcept;
@@ -108,6 +110,7 @@ private:
     std::byte* lane_ = nullptr;
     std::uint64_t lane_frames_ = 0;
     std::uint64_t buffer_frames_ = 0;
+    std::uint64_t ring_out_frames_ = 0;
     std::uint32_t frame_bytes_ = 0;
     std::uint32_t sample_bytes_ = 0;
     std::uint32_t channels_ = 0;

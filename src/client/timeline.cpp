@@ -47,29 +47,16 @@ Timeline::Timeline(const core::BoardView& view, const Surroundings& surroundings
 {
 }
 
-// How far a snapshot may be from where the last one leads: a restarted device goes on at most a ring later.
-std::uint64_t Timeline::leeway_frames() const noexcept
-{
-    return std::uint64_t{view_->geometry.ring_frames} + view_->geometry.rate;
-}
-
 bool Timeline::believable(const core::SyncSnapshot& snapshot, std::int64_t now_ns) const noexcept
 {
-    if (snapshot.frame_ns < frame_ns_ / 2 || snapshot.frame_ns > frame_ns_ * 2 || snapshot.frame > frame_mask / 2 ||
-        snapshot.time_ns > now_ns + doubt_ns || snapshot.time_ns < 0 || snapshot.hw_ptr > ~std::uint64_t{0} / 2)
-        return false;
-    if (!has_good_.load(std::memory_order_acquire))
-        return true;
-    const std::uint64_t good = good_frame_.load(relaxed);
-    const std::int64_t passed = std::max<std::int64_t>(snapshot.time_ns - good_ns_.load(relaxed), 0);
-    const core::SyncSnapshot start{.frame_ns = frame_ns_ - frame_ns_ / 8}; // a clock may be fast
-    const std::uint64_t most = good + core::frame_at(start, passed) + leeway_frames();
-    if (snapshot.frame <= most && snapshot.frame + leeway_frames() >= good)
+    const core::SyncSnapshot previous =
+        has_good_.load(std::memory_order_acquire) ? last_good(now_ns) : core::SyncSnapshot{};
+    if (snapshot.frame <= frame_mask && core::plausible(snapshot, view_->geometry, previous, now_ns))
         return true;
     std::int64_t since = 0;
-    if (doubted_ns_.compare_exchange_strong(since, now_ns, relaxed))
+    if (doubted_ns_.compare_exchange_strong(since, now_ns, relaxed) || now_ns - since < doubt_ns)
         return false;
-    if (now_ns - since < doubt_ns)
+    if (snapshot.frame > frame_mask || !core::plausible(snapshot, view_->geometry, {}, now_ns))
         return false;
     latest_.store(0, relaxed); // what was believed before may have been the nonsense
     asked_.store(0, relaxed);
@@ -136,14 +123,14 @@ void Timeline::ask_kernel(core::SyncSnapshot& snapshot, std::int64_t now_ns) con
     const std::uint64_t asked = asked_.load(relaxed);
     const std::uint64_t known =
         of_generation(asked, snapshot.generation) ? std::max(snapshot.frame, asked & frame_mask) : snapshot.frame;
-    const std::uint64_t known_ptr = snapshot.hw_ptr + (known - snapshot.frame);
-    const core::PointerStep step = core::pointer_step(known_ptr, position.hw_ptr, core::own_boundary(view_->geometry));
-    if (!position.running || step.backwards) {
+    const core::PointerStep step =
+        core::frame_after(snapshot, position.hw_ptr, position.time_ns, core::pointer_wrap(view_->geometry));
+    if (!position.running || step.prepared_anew) {
         snapshot.frame = known;
         snapshot.state = abi::device_stopped;
         return;
     }
-    snapshot.frame = raise(asked_, snapshot.generation, known + step.frames);
+    snapshot.frame = raise(asked_, snapshot.generation, step.frame);
     snapshot.hw_ptr = position.hw_ptr;
     snapshot.time_ns = position.time_ns;
     snapshot.state = abi::device_running;

@@ -60,7 +60,6 @@ private:
     void believe(const core::SyncSnapshot& snapshot) const noexcept;
     core::SyncSnapshot last_good(std::int64_t now_ns) const noexcept;
     void ask_kernel(core::SyncSnapshot& snapshot, std::int64_t now_ns) const noexcept;
-    std::uint64_t leeway_frames() const noexcept;
 
     const core::BoardView* view_;
     const Surroundings* surroundings_;

@@ -11,8 +11,13 @@ struct Name {
 };
 
 constexpr Name names[] = {
-    {abi::format_u8, "U8"},         {abi::format_s16, "S16_LE"}, {abi::format_s24, "S24_LE"},
-    {abi::format_s24_3, "S24_3LE"}, {abi::format_s32, "S32_LE"}, {abi::format_float, "FLOAT_LE"},
+    {abi::format_u8, "U8"},
+    {abi::format_s16, "S16_LE"},
+    {abi::format_s24, "S24_LE"},
+    {abi::format_s24_3, "S24_3LE"},
+    {abi::format_s32, "S32_LE"},
+    {abi::format_float, "FLOAT_LE"},
+    {abi::format_s32_high, "S32_HIGH"},
 };
 
 constexpr char upper(char c) noexcept { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; }

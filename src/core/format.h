@@ -24,6 +24,7 @@ constexpr std::uint32_t sample_bytes(std::uint32_t format) noexcept
     case abi::format_s24:
     case abi::format_s32:
     case abi::format_float:
+    case abi::format_s32_high:
         return 4;
     default:
         return 0;

@@ -18,7 +18,7 @@ namespace ringmix::core {
 using kernels::gain_on;
 using kernels::GainLine;
 
-inline constexpr std::uint32_t max_gain = 4 * abi::unity_gain; // a little more than +12 dB
+inline constexpr std::uint32_t max_gain = 16697825; // +12 dB (3.98), rounded up; sums have no room for more (mix.h)
 
 struct GainCurve {
     std::array<std::uint64_t, abi::gain_points> frames{};

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "core/json.h"
 
+#include "core/text.h"
+
 #include <cstdint>
 #include <cstring>
 
@@ -16,26 +18,6 @@ struct Piece {
 };
 
 constexpr char hex[] = "0123456789abcdef";
-
-// Length of the valid UTF-8 sequence at the start of `text` (not empty), 0 if there is none.
-std::size_t utf8_length(std::string_view text) noexcept
-{
-    const auto byte = [&](std::size_t i) { return static_cast<std::uint8_t>(text[i]); };
-    const std::uint8_t lead = byte(0);
-    if (lead < 0x80)
-        return 1;
-    const std::size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
-    if (lead < 0xc2 || lead > 0xf4 || length > text.size())
-        return 0;
-    for (std::size_t i = 1; i < length; ++i)
-        if ((byte(i) & 0xc0) != 0x80)
-            return 0;
-    // The second byte alone tells overlong forms, surrogates and what is beyond U+10FFFF.
-    const std::uint8_t second = byte(1);
-    const bool overlong = (lead == 0xe0 && second < 0xa0) || (lead == 0xf0 && second < 0x90);
-    const bool outside = (lead == 0xed && second > 0x9f) || (lead == 0xf4 && second > 0x8f);
-    return overlong || outside ? 0 : length;
-}
 
 Piece escaped(char letter) noexcept { return {{'\\', letter}, 2, 1}; }
 

@@ -93,7 +93,7 @@ inline bool add_piece(const Lane& lane, std::uint64_t cell, Span span, const Gai
         return false;
     const bool fading = gain.length != 0;
     pieces.span[i] = span;
-    pieces.offset[i] = lane.offset + (cell - span.start) * lane.frame_bytes;
+    pieces.offset[i] = static_cast<std::uint32_t>(lane.offset + (cell - span.start) * lane.frame_bytes);
     pieces.frame_bytes[i] = lane.frame_bytes;
     pieces.gain[i] = gain.from;
     if (fading) {
@@ -194,7 +194,7 @@ bool add_tail(const Lane& lane, Span part, const abi::Slot& slot, const Batch& b
         return false;
     const Kind kind(format, channels, false, false, false);
     pieces.span[i] = part;
-    pieces.offset[i] = lane_offset + (cell - part.start) * frame_bytes;
+    pieces.offset[i] = static_cast<std::uint32_t>(lane_offset + (cell - part.start) * frame_bytes);
     pieces.frame_bytes[i] = frame_bytes;
     pieces.gain[i] = abi::unity_gain;
     pieces.kind[i] = kind;

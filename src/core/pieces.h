@@ -2,9 +2,8 @@
 //
 // pieces.h: which cells of which lanes are to be summed for a batch of frames. Part of recombine().
 //
-// Each number that comes from shared memory is checked on the way against the private geometry, as
-// checked_lane() of validate.h does; but this is done for each slot at each post, so it copies
-// nothing that it does not need, and divides once.
+// Each number that comes from shared memory is checked on the way against the private geometry. This is done
+// for each slot at each post, so it copies nothing that it does not need, and divides once.
 
 #pragma once
 
@@ -51,14 +50,15 @@ struct Span {
 // A piece is some neighbouring cells of a lane, with a gain that is constant or changes in one straight line. The list
 // is one array per field: it is written and read in the order of its fields far more often than piece by piece.
 struct Pieces {
-    // The stream and the tail of each slot; some of them in several pieces, where a lane wraps or a gain turns.
-    static constexpr std::size_t most = 3 * abi::max_slots;
+    // The stream and the tail of each slot. Where lanes wrap and gains turn there are more pieces: if they do not
+    // fit, the batch is done in parts. (This lies on the stack of an audio thread.)
+    static constexpr std::size_t most = 2 * abi::max_slots;
 
     std::size_t count;
     bool alike;            // all are of one plain kind
     std::size_t cut_count; // pieces begin or end within the batch, at frames cuts[], in no order
     Span span[most];
-    std::uint64_t offset[most]; // bytes into the arena to what would be the cell of the batch's first frame; wraps
+    std::uint32_t offset[most]; // bytes into the arena to what would be the cell of the batch's first frame; wraps
     std::uint32_t frame_bytes[most];
     std::uint32_t gain[most];        // clamped; if fading at the beginning of its line, and
     std::uint32_t gain_to[most];     // ... the gain to which that leads,
@@ -71,9 +71,9 @@ struct Pieces {
     // Where a piece has, or would have, the cell of a frame of the batch: not to be read if it has not.
     Source source(const BoardView& view, std::size_t piece, std::uint32_t frame) const noexcept
     {
-        const std::uint64_t cell = offset[piece] + std::uint64_t{frame} * frame_bytes[piece];
+        const std::uint32_t cell = offset[piece] + frame * frame_bytes[piece];
         const auto arena = reinterpret_cast<std::uintptr_t>(view.arena);
-        return {reinterpret_cast<const std::byte*>(arena + static_cast<std::uintptr_t>(cell)), gain[piece]};
+        return {reinterpret_cast<const std::byte*>(arena + cell), gain[piece]};
     }
 };
 

@@ -47,6 +47,8 @@ void Poster::announce(Batch& batch, Extent frames) noexcept
     RINGMIX_TEST_HOOK(test_posting, batch.from, batch.frames);
     for (std::uint32_t i = 0; i < batch.blocks; i++)
         batch.seen[i] = blocks[i].version.fetch_add(1, std::memory_order_acq_rel) + 1;
+    // Without it (tests/model: no-bump-fence-arm64) stores to the ring overtake the bumps, and the engine reads
+    // ranges before its position is out (engine-without-bump-fence-arm64).
     std::atomic_thread_fence(std::memory_order_seq_cst);
 }
 
@@ -104,6 +106,7 @@ void Poster::settle(Batch& batch) noexcept
         if (late < batch.frames)
             recombine(*view_, from + late, batch.frames - late);
         RINGMIX_TEST_HOOK(test_stored, batch.from, batch.frames);
+        // The stores are out before the versions are looked at (tests/model: no-fence).
         std::atomic_thread_fence(std::memory_order_seq_cst);
 
         const bool changed = moved(batch);

@@ -57,12 +57,12 @@ bool mix_directly(const abi::Geometry& device, std::byte* out, Kind kind, const 
 }
 
 // Lanes of one plain kind, each of which is in all of the span or not in it at all. False: not so many at
-// once (streams and tails), or no kernel.
-bool mix_span(const BoardView& view, Span span, const Pieces& pieces, std::byte* out) noexcept
+// once (streams and tails), or no kernel. Not inlined: what it has on the stack is not needed with mix_chunk()'s.
+[[gnu::noinline]] bool mix_span(const BoardView& view, Span span, const Pieces& pieces, std::byte* out) noexcept
 {
-    Source lanes[Pieces::most];
+    Source lanes[abi::max_slots + 1]; // one too many, at most
     std::size_t count = 0;
-    for (std::size_t i = 0; i < pieces.count; ++i) {
+    for (std::size_t i = 0; i < pieces.count && count <= abi::max_slots; ++i) {
         lanes[count] = pieces.source(view, i, span.start);
         count += pieces.span[i].start <= span.start && pieces.span[i].end >= span.end ? 1 : 0;
     }

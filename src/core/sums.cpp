@@ -51,6 +51,20 @@ bool same_map(const abi::SlotConfig& a, const abi::SlotConfig& b, std::uint32_t 
     return same;
 }
 
+bool narrow_kind(Kind kind) noexcept { return kernels::narrow_format(kind.format()) && !kind.gain(); }
+
+// To the narrow or the wide sums, whichever the kind needs.
+void add_samples(Kind kind, std::int32_t* narrow, std::int64_t* wide, const Source* lanes, std::size_t count,
+                 std::size_t samples) noexcept
+{
+    if (narrow_kind(kind))
+        kernels::chosen().add_narrow[kind.format()](narrow, lanes, count, samples);
+    else if (kind.gain())
+        kernels::chosen().add_gain[kind.format()](wide, lanes, count, samples);
+    else
+        kernels::chosen().add_wide[kind.format()](wide, lanes, count, samples);
+}
+
 } // namespace
 
 Sums::Sums(const BoardView& view, Span chunk) noexcept
@@ -72,45 +86,40 @@ void Sums::use_wide() noexcept
     wide_used_ = true;
 }
 
-void Sums::add_lanes(Kind kind, const abi::SlotConfig& config, const Source* lanes, std::size_t count,
-                     Span part) noexcept
+void Sums::add_lanes(Kind kind, const abi::SlotConfig& config, Source* lanes, std::size_t count, Span part) noexcept
 {
-    if (kind.mapped() && part.frames() * kind.channels() > chunk_samples) {
-        Source behind[abi::max_slots];
-        const std::uint32_t frames = chunk_samples / kind.channels();
-        for (std::size_t i = 0; i < count; ++i)
-            behind[i] = {lanes[i].cells + std::size_t{frames} * kind.channels() * sample_bytes(kind.format()),
-                         lanes[i].gain};
-        add_lanes(kind, config, lanes, count, {part.start, part.start + frames});
-        return add_lanes(kind, config, behind, count, {part.start + frames, part.end});
-    }
-    const std::size_t at = std::size_t{part.start - chunk_.start} * channels_;
-    const std::size_t samples = std::size_t{part.frames()} * kind.channels();
-    const bool narrow = kernels::narrow_format(kind.format()) && !kind.gain();
-    if (narrow)
+    if (narrow_kind(kind))
         use_narrow();
     else
         use_wide();
-    std::int32_t* narrow_sums = narrow_ + at;
-    std::int64_t* wide_sums = wide_ + at;
-    if (kind.mapped()) {
-        narrow_sums = reinterpret_cast<std::int32_t*>(unmapped_);
-        wide_sums = reinterpret_cast<std::int64_t*>(unmapped_);
-        std::memset(unmapped_, 0, samples * (narrow ? sizeof narrow_[0] : sizeof wide_[0]));
+    if (!kind.mapped()) {
+        const std::size_t at = std::size_t{part.start - chunk_.start} * channels_;
+        return add_samples(kind, narrow_ + at, wide_ + at, lanes, count, std::size_t{part.frames()} * kind.channels());
     }
-    if (narrow)
-        kernels::chosen().add_narrow[kind.format()](narrow_sums, lanes, count, samples);
-    else if (kind.gain())
-        kernels::chosen().add_gain[kind.format()](wide_sums, lanes, count, samples);
-    else
-        kernels::chosen().add_wide[kind.format()](wide_sums, lanes, count, samples);
-    if (!kind.mapped())
-        return;
+    const std::uint32_t most = unmapped_samples / kind.channels();
+    while (part.start < part.end) {
+        const Span now{part.start, std::min(part.start + most, part.end)};
+        add_mapped(kind, config, lanes, count, now);
+        for (std::size_t i = 0; i < count; ++i)
+            lanes[i].cells += std::size_t{now.frames()} * kind.channels() * sample_bytes(kind.format());
+        part.start = now.end;
+    }
+}
+
+void Sums::add_mapped(Kind kind, const abi::SlotConfig& config, const Source* lanes, std::size_t count,
+                      Span part) noexcept
+{
+    const std::size_t at = std::size_t{part.start - chunk_.start} * channels_;
+    const std::size_t samples = std::size_t{part.frames()} * kind.channels();
+    auto* narrow = reinterpret_cast<std::int32_t*>(unmapped_);
+    auto* wide = reinterpret_cast<std::int64_t*>(unmapped_);
+    std::memset(unmapped_, 0, samples * (narrow_kind(kind) ? sizeof *narrow : sizeof *wide));
+    add_samples(kind, narrow, wide, lanes, count, samples);
     const Map map = map_of(config, channels_);
-    if (narrow)
-        spread(narrow_ + at, channels_, narrow_sums, kind.channels(), map, part.frames());
+    if (narrow_kind(kind))
+        spread(narrow_ + at, channels_, narrow, kind.channels(), map, part.frames());
     else
-        spread(wide_ + at, channels_, wide_sums, kind.channels(), map, part.frames());
+        spread(wide_ + at, channels_, wide, kind.channels(), map, part.frames());
 }
 
 void Sums::add_fading(Kind kind, const abi::SlotConfig& config, const std::byte* cells, const GainLine& gain,

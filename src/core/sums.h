@@ -11,8 +11,9 @@
 
 namespace ringmix::core {
 
-inline constexpr std::uint32_t chunk_samples = 512; // summed in memory at once
-static_assert(chunk_samples % abi::max_channels == 0);
+inline constexpr std::uint32_t chunk_samples = 512;    // summed in memory at once
+inline constexpr std::uint32_t unmapped_samples = 128; // of lanes, before they are mapped to the device's channels
+static_assert(chunk_samples % abi::max_channels == 0 && unmapped_samples % abi::max_channels == 0);
 
 constexpr Span intersection(Span a, Span b) noexcept { return {std::max(a.start, b.start), std::min(a.end, b.end)}; }
 
@@ -42,9 +43,10 @@ private:
     void use_wide() noexcept;
     // Puts all that was added into the wide sums.
     void unite() noexcept;
-    // Lanes of a kind, all with the map of `config`, over a part of the chunk.
-    void add_lanes(Kind kind, const abi::SlotConfig& config, const Source* lanes, std::size_t count,
-                   Span part) noexcept;
+    // Lanes of a kind, all with the map of `config`, over a part of the chunk. Moves `lanes` on.
+    void add_lanes(Kind kind, const abi::SlotConfig& config, Source* lanes, std::size_t count, Span part) noexcept;
+    void add_mapped(Kind kind, const abi::SlotConfig& config, const Source* lanes, std::size_t count,
+                    Span part) noexcept;
     void add_fading(Kind kind, const abi::SlotConfig& config, const std::byte* cells, const GainLine& gain,
                     Span part) noexcept;
 
@@ -56,7 +58,7 @@ private:
     bool wide_used_ = false;
     alignas(64) std::int32_t narrow_[chunk_samples];
     alignas(64) std::int64_t wide_[chunk_samples];
-    alignas(64) std::byte unmapped_[chunk_samples * sizeof(std::int64_t)]; // narrow or wide sums
+    alignas(64) std::byte unmapped_[unmapped_samples * sizeof(std::int64_t)]; // narrow or wide sums
 };
 
 } // namespace ringmix::core

@@ -21,7 +21,6 @@ bool read_entry(const abi::SyncEntry& entry, std::uint64_t number, SyncSnapshot&
     out.hw_ptr = entry.hw_ptr.load(relaxed);
     out.time_ns = static_cast<std::int64_t>(entry.time_ns.load(relaxed));
     out.frame_ns = entry.frame_ns.load(relaxed);
-    out.xruns = entry.xruns.load(relaxed);
     out.latency_frames = entry.latency_frames.load(relaxed);
     const std::uint64_t device = entry.device.load(relaxed);
     out.generation = device >> abi::device_state_bits;
@@ -41,7 +40,6 @@ void publish(abi::SyncRing& ring, const SyncSnapshot& snapshot) noexcept
     entry.hw_ptr.store(snapshot.hw_ptr, relaxed);
     entry.time_ns.store(static_cast<std::uint64_t>(snapshot.time_ns), relaxed);
     entry.frame_ns.store(snapshot.frame_ns, relaxed);
-    entry.xruns.store(snapshot.xruns, relaxed);
     entry.latency_frames.store(snapshot.latency_frames, relaxed);
     entry.device.store(snapshot.generation << abi::device_state_bits | snapshot.state, relaxed);
     entry.sequence.store(2 * number, release);
@@ -61,6 +59,28 @@ bool read_newest(const abi::SyncRing& ring, SyncSnapshot& snapshot) noexcept
         }
     }
     return false;
+}
+
+bool plausible(const SyncSnapshot& snapshot, const abi::Geometry& geometry, const SyncSnapshot& previous,
+               std::int64_t now_ns) noexcept
+{
+    constexpr std::int64_t second = 1'000'000'000;
+    constexpr std::uint64_t most = std::uint64_t{1} << 60; // sums of frames and of times stay below 2^63
+    const std::uint64_t frame_ns = frame_duration(geometry.rate);
+    if (snapshot.frame_ns < frame_ns / 2 || snapshot.frame_ns > frame_ns * 2 || snapshot.frame > most ||
+        snapshot.time_ns < 0 || snapshot.time_ns - second > now_ns)
+        return false;
+    if (geometry.device_kind == abi::device_kernel &&
+        (snapshot.hw_ptr >= geometry.boundary ||
+         snapshot.hw_ptr % geometry.ring_frames != snapshot.frame % geometry.ring_frames))
+        return false;
+    if (previous.frame_ns == 0)
+        return true;
+    if (snapshot.time_ns < previous.time_ns - second)
+        return false;
+    const SyncSnapshot fast{.frame = previous.frame, .time_ns = previous.time_ns, .frame_ns = frame_ns / 5 * 4};
+    const std::uint64_t leeway = std::uint64_t{geometry.ring_frames} + geometry.rate;
+    return snapshot.frame + leeway >= previous.frame && snapshot.frame <= frame_at(fast, snapshot.time_ns) + leeway;
 }
 
 std::uint64_t frame_at(const SyncSnapshot& snapshot, std::int64_t time_ns) noexcept

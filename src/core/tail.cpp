@@ -23,16 +23,19 @@ void part_readers(const BoardView& view, Extent frames) noexcept
         view.versions[offset / abi::block_frames].version.fetch_add(1, std::memory_order_acq_rel);
         frames.start += std::min(abi::block_frames - offset % abi::block_frames, ring - offset);
     }
-    std::atomic_thread_fence(release);
+    std::atomic_thread_fence(release); // tests/model: tail-without-fence-arm64
 }
 
-// For the engine's log.
-void note_end(abi::Slot& slot, std::uint64_t end) noexcept
+// For the engine's log. A reader of one of a newer record's words sees its serial, or none, next.
+void note_end(abi::Slot& slot, std::uint64_t end, std::uint64_t fade_frames) noexcept
 {
-    slot.tail.end_before.store(slot.stream.last_end.load(relaxed), relaxed);
-    slot.tail.fade_before.store(slot.tail.fade_frames.load(relaxed), relaxed);
-    slot.tail.first.store(slot.tail.start.load(relaxed), relaxed);
-    slot.stream.last_end.store(end, relaxed);
+    const std::uint64_t serial = slot.stream.stream.load(relaxed) >> 32;
+    abi::StreamRecord& record = slot.log.ended[serial % abi::stream_records];
+    record.serial.store(0, relaxed);
+    record.first.store(slot.tail.start.load(relaxed), release);
+    record.end.store(end, release);
+    record.fade_frames.store(fade_frames, release);
+    record.serial.store(serial, release);
 }
 
 } // namespace
@@ -45,21 +48,21 @@ void leave_tail(const BoardView& view, abi::Slot& slot, Extent range, Ending end
     abi::SlotTail& tail = slot.tail;
     const std::uint64_t phase = stream.phase.load(relaxed) & ~abi::tail_flag;
     if (ending.end <= range.start) {
-        note_end(slot, ending.end);
+        note_end(slot, ending.end, 0);
         return stream.range.store(0, release);
     }
     const Extent changing{now, std::max(ending.end, unpack(tail.range.load(relaxed), now).end)};
 
     stream.phase.store(phase, release); // the tail before this one gives way
-    part_readers(view, changing);
-    note_end(slot, ending.end);
+    part_readers(view, changing); // tests/model: tail-without-first-bump
+    note_end(slot, ending.end, ending.end - ending.cut);
     tail.phase.store(phase, relaxed);
     tail.gain.store(read_gains(slot).at(ending.cut), relaxed);
     tail.fade_frames.store(ending.end - ending.cut, relaxed);
     tail.range.store(pack({std::min(range.start, ending.end), ending.end}), release);
 
     stream.range.store(0, release);
-    part_readers(view, changing);
+    part_readers(view, changing); // tests/model: tail-without-second-bump
     stream.phase.store(phase | abi::tail_flag, release);
 }
 

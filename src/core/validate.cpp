@@ -4,6 +4,7 @@
 
 #include "core/format.h"
 
+#include <bit>
 #include <cstring>
 
 namespace ringmix::core {
@@ -41,7 +42,8 @@ const char* validate_geometry(const abi::Geometry& g) noexcept
         return "impossible period";
     if (g.reach_frames > g.ring_frames || g.margin_frames >= g.reach_frames)
         return "impossible margin or reach";
-    if (g.device_kind == abi::device_kernel && g.boundary < g.ring_frames)
+    if (g.device_kind == abi::device_kernel &&
+        (g.boundary % g.ring_frames != 0 || !std::has_single_bit(g.boundary / g.ring_frames)))
         return "impossible boundary";
     if (g.arena_bytes < 4096 || g.arena_bytes > (std::uint64_t{1} << 31))
         return "impossible arena size";
@@ -52,7 +54,8 @@ const char* validate_geometry(const abi::Geometry& g) noexcept
 
 std::size_t board_bytes(const abi::Geometry& g) noexcept
 {
-    return sizeof(abi::Board) + sizeof(abi::BlockVersion) * g.blocks;
+    constexpr std::size_t line = alignof(abi::Board);
+    return sizeof(abi::Board) + (sizeof(abi::BlockVersion) * g.blocks + line - 1) / line * line;
 }
 
 std::size_t max_board_bytes() noexcept { return sizeof(abi::Board) + sizeof(abi::BlockVersion) * abi::max_blocks; }
@@ -81,29 +84,6 @@ const char* validate_board(std::byte* mapped, std::size_t mapped_bytes, BoardVie
     view.geometry = geometry;
     view.frame_bytes = geometry.channels * sample_bytes(geometry.format);
     return nullptr;
-}
-
-LaneView checked_lane(const BoardView& view, const abi::SlotConfig& config) noexcept
-{
-    constexpr auto relaxed = std::memory_order_relaxed;
-    LaneView lane;
-    lane.format = config.format.load(relaxed);
-    lane.channels = config.channels.load(relaxed);
-    lane.frames = config.lane_frames.load(relaxed);
-    const std::uint64_t offset = config.lane_offset.load(relaxed);
-    if (sample_bytes(lane.format) == 0 || lane.channels < 1 || lane.channels > abi::max_channels)
-        return {};
-    lane.frame_bytes = sample_bytes(lane.format) * lane.channels;
-    if (offset > view.geometry.arena_bytes || lane.frames < 1 ||
-        lane.frames > (view.geometry.arena_bytes - offset) / lane.frame_bytes)
-        return {};
-    for (std::uint32_t word = 0; word * 8 < view.geometry.channels; word++) {
-        const std::uint64_t bytes = config.map[word].load(relaxed);
-        for (std::uint32_t i = 0; i < 8; i++)
-            lane.map[word * 8 + i] = static_cast<std::uint8_t>(bytes >> (8 * i));
-    }
-    lane.cells = view.arena + offset;
-    return lane;
 }
 
 } // namespace ringmix::core

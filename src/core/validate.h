@@ -26,23 +26,12 @@ struct BoardView {
     std::uint32_t frame_bytes = 0; // of the device's ring
 };
 
-// Bytes of a board with these blocks, and of the largest one.
+// Bytes of a board with these blocks, in whole lines, and of the largest one.
 std::size_t board_bytes(const abi::Geometry& geometry) noexcept;
 std::size_t max_board_bytes() noexcept;
 
 // Checks identity, version, readiness and geometry of a board mapped with `mapped_bytes`. On success
 // fills board, versions, geometry and frame_bytes of `view` and returns null; otherwise what is wrong.
 const char* validate_board(std::byte* mapped, std::size_t mapped_bytes, BoardView& view) noexcept;
-
-// A slot's lane, with everything needed to read it safely.
-struct LaneView {
-    const std::byte* cells = nullptr; // null: nothing to read
-    std::uint64_t frames = 0;
-    std::uint32_t frame_bytes = 0;
-    std::uint32_t format = 0;
-    std::uint32_t channels = 0;
-    std::uint8_t map[abi::max_channels] = {};
-};
-LaneView checked_lane(const BoardView& view, const abi::SlotConfig& config) noexcept;
 
 } // namespace ringmix::core

@@ -8,6 +8,7 @@
 namespace ringmix::kernels {
 
 extern const Table avx2;
+extern const Resampling avx2_resampling;
 
 namespace {
 
@@ -153,6 +154,6 @@ struct Avx2 {
 
 } // namespace
 
-constinit const Table avx2 = make_table<Avx2>("avx2");
+constinit const Table avx2 = make_table<Avx2>("avx2", avx2_resampling);
 
 } // namespace ringmix::kernels

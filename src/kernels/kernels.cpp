@@ -13,7 +13,7 @@
 namespace ringmix::kernels {
 
 static_assert(abi::format_u8 == 1 && abi::format_s16 == 2 && abi::format_s24 == 3 && abi::format_s24_3 == 4 &&
-              abi::format_s32 == 5 && abi::format_float == 6 && format_count == 7);
+              abi::format_s32 == 5 && abi::format_float == 6 && abi::format_s32_high == 7 && format_count == 8);
 static_assert(abi::max_slots == 64); // the widths of the sums in tile.h
 
 namespace {

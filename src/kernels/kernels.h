@@ -12,10 +12,12 @@
 // write-combined memory. Pointers may have any alignment; nothing is read beyond a lane's samples.
 //
 // The files of the instruction sets are compiled with flags of their own. They include this header
-// and no other of ours, and nothing that has inline functions: the linker keeps one copy of such a
+// and resample.h and no other of ours, and nothing that has inline functions: the linker keeps one copy of such a
 // function for the whole program, and that copy must not be the one made of AVX instructions.
 
 #pragma once
+
+#include "kernels/resample.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -28,7 +30,7 @@ struct Source {
     std::uint32_t gain; // fixed point, for add_gain only
 };
 
-inline constexpr std::size_t format_count = 7; // tables are indexed by abi::format_*; 0 is none
+inline constexpr std::size_t format_count = 8; // tables are indexed by abi::format_*; 0 is none
 
 struct Table {
     // sums[i] += the sum of the lanes' samples i.
@@ -51,7 +53,7 @@ struct Table {
 
     const char* name;                     // as in RINGMIX_SIMD
     AddNarrow* add_narrow[format_count];  // unity gain: U8, S16, S24, S24_3, otherwise null
-    AddWide* add_wide[format_count];      // unity gain: S32, FLOAT, otherwise null
+    AddWide* add_wide[format_count];      // unity gain: S32, FLOAT, S32_HIGH, otherwise null
     AddWide* add_gain[format_count];      // all formats, each lane times its gain
     Finalize* finalize[format_count];     // S16, S24, S24_3, S32, FLOAT, otherwise null
     Mix* mix[format_count][format_count]; // [lane][device]; null: go through the sums
@@ -59,6 +61,7 @@ struct Table {
     Fold* fold;
     Soften* soften;
     Dither* dither;
+    const Resampling* resampling;
 };
 
 // The variants that this processor can run, best first, ended by null. The last one is plain C++.

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <iterator>
 
 namespace ringmix::kernels {
 
@@ -42,16 +43,16 @@ constexpr std::int32_t limit(std::int32_t sign, std::int32_t highest) noexcept {
 // The low 24 bits as a signed number.
 std::int32_t sign24(std::uint32_t word) noexcept { return static_cast<std::int32_t>(word << 8) >> 8; }
 
-// Lane formats: load() gives a sample in 24-bit scale, or in 32-bit scale where scale32 is set.
+// Lane formats: load() gives a sample of which `full_bits` bits are full scale.
 struct U8 {
     static constexpr std::size_t bytes = 1;
-    static constexpr bool scale32 = false;
+    static constexpr int full_bits = 23;
     static std::int32_t load(const std::byte* at) noexcept { return (std::to_integer<std::int32_t>(*at) - 128) << 16; }
 };
 
 struct S16 {
     static constexpr std::size_t bytes = 2;
-    static constexpr bool scale32 = false;
+    static constexpr int full_bits = 23;
     static std::int32_t load(const std::byte* at) noexcept
     {
         return static_cast<std::int16_t>(kernels::load<std::uint16_t>(at)) << 8;
@@ -60,13 +61,13 @@ struct S16 {
 
 struct S24 {
     static constexpr std::size_t bytes = 4;
-    static constexpr bool scale32 = false;
+    static constexpr int full_bits = 23;
     static std::int32_t load(const std::byte* at) noexcept { return sign24(kernels::load<std::uint32_t>(at)); }
 };
 
 struct S24In3 {
     static constexpr std::size_t bytes = 3;
-    static constexpr bool scale32 = false;
+    static constexpr int full_bits = 23;
     static std::int32_t load(const std::byte* at) noexcept
     {
         return sign24(std::to_integer<std::uint32_t>(at[0]) | std::to_integer<std::uint32_t>(at[1]) << 8 |
@@ -87,16 +88,20 @@ struct S24In3 {
 
 struct S32 {
     static constexpr std::size_t bytes = 4;
-    static constexpr bool scale32 = true;
+    static constexpr int full_bits = 31;
     static std::int32_t load(const std::byte* at) noexcept
     {
         return static_cast<std::int32_t>(kernels::load<std::uint32_t>(at));
     }
 };
 
+struct S32High : S32 {
+    static constexpr int full_bits = 29;
+};
+
 struct Float {
     static constexpr std::size_t bytes = 4;
-    static constexpr bool scale32 = true;
+    static constexpr int full_bits = 31;
     static std::int32_t load(const std::byte* at) noexcept
     {
         // Masks instead of branches, or compilers give up on vectors.
@@ -119,23 +124,25 @@ struct Narrow {
     std::int32_t operator()(std::int32_t sample) const noexcept { return sample; }
 };
 
-template <bool scale32> struct Unity {
+template <int full_bits> struct Unity {
     using Sum = std::int64_t;
     std::int64_t operator()(std::int32_t sample) const noexcept
     {
-        return static_cast<std::int64_t>(sample) << (scale32 ? 22 : 30);
+        return static_cast<std::int64_t>(sample) << (53 - full_bits);
     }
 };
 
-template <bool scale32> struct Scaled {
+template <int full_bits> struct Scaled {
     using Sum = std::int64_t;
     std::uint32_t gain;
     std::int64_t operator()(std::int32_t sample) const noexcept
     {
-        // An unsigned product, corrected for negative samples: the multiplication that SSE2 has.
-        const auto bits = static_cast<std::uint32_t>(scale32 ? sample : sample << 8);
-        const std::uint32_t correction = static_cast<std::uint32_t>(sample >> 31) & gain;
-        return static_cast<std::int64_t>(static_cast<std::uint64_t>(bits) * gain -
+        // An unsigned product, corrected for negative samples: the multiplication that SSE2 has. 24 bits are brought
+        // to 32; the headroom of 12 dB is in the gain.
+        const auto bits = static_cast<std::uint32_t>(full_bits == 23 ? sample << 8 : sample);
+        const std::uint32_t factor = full_bits == 29 ? gain << 2 : gain;
+        const std::uint32_t correction = static_cast<std::uint32_t>(sample >> 31) & factor;
+        return static_cast<std::int64_t>(static_cast<std::uint64_t>(bits) * factor -
                                          (static_cast<std::uint64_t>(correction) << 32));
     }
 };
@@ -209,13 +216,13 @@ void add_wide(std::int64_t* wide, const std::byte* lane, std::size_t frames, con
 {
     if (gain.length != 0) {
         for (std::size_t i = 0; i < frames; ++i) {
-            const Scaled<Format::scale32> term{gain_on(gain, i)};
+            const Scaled<Format::full_bits> term{gain_on(gain, i)};
             add_mapped<Format>(wide + i * shape.sums, lane + i * shape.channels * Format::bytes, 1, shape, term);
         }
     } else if (gain.from == abi::unity_gain) {
-        add<Format>(wide, lane, frames, shape, Unity<Format::scale32>{});
+        add<Format>(wide, lane, frames, shape, Unity<Format::full_bits>{});
     } else if (gain.from != 0) {
-        add<Format>(wide, lane, frames, shape, Scaled<Format::scale32>{gain.from});
+        add<Format>(wide, lane, frames, shape, Scaled<Format::full_bits>{gain.from});
     }
 }
 
@@ -360,22 +367,11 @@ void accumulate_narrow(std::int32_t* narrow, const std::byte* lane, std::size_t 
 void accumulate_wide(std::int64_t* wide, const std::byte* lane, std::size_t frames, const LaneShape& shape,
                      const GainLine& gain) noexcept
 {
-    switch (shape.format) {
-    case abi::format_u8:
-        return add_wide<U8>(wide, lane, frames, shape, gain);
-    case abi::format_s16:
-        return add_wide<S16>(wide, lane, frames, shape, gain);
-    case abi::format_s24:
-        return add_wide<S24>(wide, lane, frames, shape, gain);
-    case abi::format_s24_3:
-        return add_wide<S24In3>(wide, lane, frames, shape, gain);
-    case abi::format_s32:
-        return add_wide<S32>(wide, lane, frames, shape, gain);
-    case abi::format_float:
-        return add_wide<Float>(wide, lane, frames, shape, gain);
-    default:
-        return;
-    }
+    static constexpr decltype(&add_wide<U8>) adders[] = {nullptr,         add_wide<U8>,     add_wide<S16>,
+                                                         add_wide<S24>,   add_wide<S24In3>, add_wide<S32>,
+                                                         add_wide<Float>, add_wide<S32High>};
+    if (shape.format >= abi::format_u8 && shape.format < std::size(adders))
+        adders[shape.format](wide, lane, frames, shape, gain);
 }
 
 void finalize(std::byte* out, std::uint32_t format, const std::int32_t* narrow, const std::int64_t* wide,

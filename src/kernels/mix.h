@@ -6,14 +6,15 @@
 //
 //   narrow  int32, 24-bit scale (full scale = 2^23): U8, S16, S24 and S24_3 lanes at unity gain;
 //           64 lanes need 30 bits
-//   wide    int64, 32-bit scale with 22 fractional bits (full scale = 2^53): S32 and FLOAT lanes,
-//           and any lane with a gain or in a fade; 64 lanes at +12 dB need 62 bits
+//   wide    int64, 32-bit scale with 22 fractional bits (full scale = 2^53): S32, FLOAT and S32_HIGH
+//           lanes, and any lane with a gain or in a fade; 64 lanes at +12 dB need 62 bits, or, of
+//           S32_HIGH at the limits of that, 64 (0.995 * 2^63)
 //
 // `finalize` adds both, rounds once (half up) to the device's format and saturates. A FLOAT lane is
 // rounded (half up) and clamped to 32 bits once; NaN is silence. A FLOAT device gets the sum, clamped
 // to [-2^53, 2^53 - 2^22], times 2^-53, rounded once (to nearest, halves to even).
 //
-// Two things can be asked for before that; both take the sum of both kinds, and are made by kernels.h:
+// Two things can be asked for before that. Both take the sum of both kinds; the functions are in kernels.h:
 //
 //   soften  (--clip soft) x -> sign(x) * (1 - (3/2 - |x|)^2 / 2) for |x| from 1/2 to 3/2, where 1 is
 //           full scale: below nothing changes, above it is full scale. In integers: with a = min(|x|,
@@ -22,9 +23,9 @@
 //           word, from 0 to 1, that the sample's number alone decides: absolute frame * device
 //           channels + channel. A sum that need not be rounded is left alone
 //
-// These functions read lanes that other processes may be writing at the same moment: the result of
-// such a race is garbage in that sample and is recombined by whoever sees the block's version move.
-// This file's implementation is the one place where such plain racing reads happen.
+// All kernels read lanes that other processes may be writing at the same moment: the result of such a race is
+// garbage in that sample and is recombined by whoever sees the block's version move. Such plain racing reads
+// happen in this room and nowhere else.
 
 #pragma once
 

@@ -9,6 +9,7 @@
 namespace ringmix::kernels {
 
 extern const Table neon;
+extern const Resampling neon_resampling;
 
 namespace {
 
@@ -136,6 +137,6 @@ struct Neon {
 
 } // namespace
 
-constinit const Table neon = make_table<Neon>("neon");
+constinit const Table neon = make_table<Neon>("neon", neon_resampling);
 
 } // namespace ringmix::kernels

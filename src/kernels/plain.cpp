@@ -10,6 +10,8 @@
 
 namespace ringmix::kernels {
 
+extern const Resampling plain_resampling;
+
 namespace {
 
 constexpr std::uint8_t first_channel = 0;
@@ -50,14 +52,15 @@ void copy(std::byte* out, const std::byte* lane, std::size_t bytes) noexcept { s
 constinit const Table plain = {
     "plain",
     {nullptr, add_narrow<1>, add_narrow<2>, add_narrow<3>, add_narrow<4>, nullptr, nullptr},
-    {nullptr, nullptr, nullptr, nullptr, nullptr, add_wide<5>, add_wide<6>},
-    {nullptr, add_gain<1>, add_gain<2>, add_gain<3>, add_gain<4>, add_gain<5>, add_gain<6>},
+    {nullptr, nullptr, nullptr, nullptr, nullptr, add_wide<5>, add_wide<6>, add_wide<7>},
+    {nullptr, add_gain<1>, add_gain<2>, add_gain<3>, add_gain<4>, add_gain<5>, add_gain<6>, add_gain<7>},
     {nullptr, nullptr, finalize_as<2>, finalize_as<3>, finalize_as<4>, finalize_as<5>, finalize_as<6>},
     {},
     copy,
     fold_sums,
     soften_sums,
     dither_sums,
+    &plain_resampling,
 };
 
 } // namespace ringmix::kernels

@@ -8,6 +8,7 @@
 namespace ringmix::kernels {
 
 extern const Table sse2;
+extern const Resampling sse2_resampling;
 
 namespace {
 
@@ -149,6 +150,6 @@ struct Sse2 {
 
 } // namespace
 
-constinit const Table sse2 = make_table<Sse2>("sse2");
+constinit const Table sse2 = make_table<Sse2>("sse2", sse2_resampling);
 
 } // namespace ringmix::kernels

@@ -44,8 +44,15 @@ template <class V> struct FloatLanes {
 template <class V> struct LoneFloatLanes : FloatLanes<V> {
     template <int n> using Sums = LoneFloat<V, n>;
 };
-template <class V, class Load> struct GainLanes {
-    template <int n> using Sums = GainSums<V, Load, n>;
+template <class V> struct HighLanes {
+    template <int n> using Sums = HighSums<V, LoadS32<V>, n>;
+    using Exact = HighLanes;
+    static constexpr bool checked = false;
+    static constexpr int steps = 2 * V::scale;
+    static constexpr int some_steps = V::scale;
+};
+template <class V, class Load, class Gain = LaneGain> struct GainLanes {
+    template <int n> using Sums = GainSums<V, Load, Gain, n>;
     using Exact = GainLanes;
     static constexpr bool checked = false;
     static constexpr int steps = V::scale;
@@ -53,7 +60,6 @@ template <class V, class Load> struct GainLanes {
 };
 
 template <class V> inline constexpr std::size_t step_samples = 2 * V::width;
-inline constexpr std::size_t ahead = 4; // lanes
 
 // Samples at ... at + steps * step_samples - 1 of the lanes to `out`.
 template <class V, class Lanes, class Sink, int steps>
@@ -62,12 +68,12 @@ void tile(std::byte* out, const Source* lanes, std::size_t count, std::size_t at
     using Sums = typename Lanes::template Sums<steps>;
     Sums sums;
     sums.clear();
+#pragma GCC unroll 2 // compilers copy all sums once a turn
     for (std::size_t i = 0; i < count; ++i) {
-        // Many lanes do not fit the first cache, and are too many and too short for what the
-        // processor fetches by itself.
-        if (i + ahead < count)
+        // Of the next tile: lanes are too many, and each of them too short, for what processors fetch by themselves.
+        if constexpr (steps > 1)
             for (std::size_t byte = 0; byte < steps * step_samples<V> * Sums::bytes; byte += 64)
-                __builtin_prefetch(lanes[i + ahead].cells + at * Sums::bytes + byte);
+                __builtin_prefetch(lanes[i].cells + (at + steps * step_samples<V>)*Sums::bytes + byte);
         sums.add(lanes[i].cells + at * Sums::bytes, lanes[i]);
     }
     if constexpr (Lanes::checked)
@@ -214,10 +220,10 @@ template <class V, class Lanes, class Lone = Lanes> struct Row {
 #define RINGMIX_MIX_ROW(...)                                                                                           \
     {                                                                                                                  \
         nullptr, nullptr, Row<V, __VA_ARGS__>::s16, Row<V, __VA_ARGS__>::s24, nullptr, Row<V, __VA_ARGS__>::s32,       \
-            nullptr                                                                                                    \
+            nullptr, nullptr                                                                                           \
     }
 
-template <class V> constexpr Table make_table(const char* name) noexcept
+template <class V> constexpr Table make_table(const char* name, const Resampling& resampling) noexcept
 {
     using U8 = NarrowLanes<V, LoadU8<V>>;
     using S16 = S16Lanes<V>;
@@ -229,10 +235,12 @@ template <class V> constexpr Table make_table(const char* name) noexcept
     return {
         name,
         {nullptr, add_narrow<V, U8>, add_narrow<V, S16>, add_narrow<V, S24>, add_narrow<V, S24In3>, nullptr, nullptr},
-        {nullptr, nullptr, nullptr, nullptr, nullptr, add_wide<V, S32>, add_wide<V, Float>},
+        {nullptr, nullptr, nullptr, nullptr, nullptr, add_wide<V, S32>, add_wide<V, Float>,
+         add_wide<V, GainLanes<V, LoadS32<V>, HighUnity>>},
         {nullptr, add_wide<V, GainLanes<V, LoadU8<V>>>, add_wide<V, GainLanes<V, LoadS16<V>>>,
          add_wide<V, GainLanes<V, LoadS24<V>>>, add_wide<V, GainLanes<V, LoadS24In3<V>>>,
-         add_wide<V, GainLanes<V, LoadS32<V>>>, add_wide<V, GainLanes<V, LoadFloat<V>>>},
+         add_wide<V, GainLanes<V, LoadS32<V>>>, add_wide<V, GainLanes<V, LoadFloat<V>>>,
+         add_wide<V, GainLanes<V, LoadS32<V>, HighGain>>},
         {nullptr, nullptr, finalize<V, ToS16<V>>, finalize<V, ToWords<V, S24Format<V>>>,
          finalize<V, ToWords<V, S24In3Format<V>>>, finalize<V, ToWords<V, S32Format<V>>>, finalize_float},
         {{},
@@ -241,11 +249,13 @@ template <class V> constexpr Table make_table(const char* name) noexcept
          RINGMIX_MIX_ROW(S24),
          {},
          RINGMIX_MIX_ROW(S32),
-         RINGMIX_MIX_ROW(Float, OneFloat)},
+         RINGMIX_MIX_ROW(Float, OneFloat),
+         RINGMIX_MIX_ROW(HighLanes<V>)},
         copy<V>,
         fold_sums,
         soften_sums,
         dither_sums,
+        &resampling,
     };
 }
 

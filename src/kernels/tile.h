@@ -123,6 +123,21 @@ template <class V, class Load, int steps> struct WideSums {
     }
 };
 
+// S32_HIGH on its way to a device: as WideSums, then in the scale of 32 bits. Of what no device can play (2^35 and
+// more: 36 dB above full scale) only that it is too much is kept, so that it fits.
+template <class V, class Load, int steps> struct HighSums : WideSums<V, Load, steps> {
+    Wide<V> result(int step) const noexcept
+    {
+        const auto scaled = [this](int i) {
+            const Int<V> most = V::min(this->high_of(i), V::fill(1u << 28));
+            const Int<V> kept = V::max(most, V::fill(0u - (1u << 28)));
+            return V::bit_or(V::template shl<2>(kept), V::bit_and(V::template srl<5>(this->low[i]), V::fill(3)));
+        };
+        const int i = 2 * step;
+        return {{scaled(i), scaled(i + 1)}, {V::template shl<2>(this->low[i]), V::template shl<2>(this->low[i + 1])}};
+    }
+};
+
 // FLOAT lanes of which no sample clips or is no number (then: not sound, do it with WideSums).
 // The high part is a sum of floats: it is exact to some 2^12 of its 2^25 units, and what is missing
 // is told by `low`.
@@ -190,8 +205,19 @@ template <class V, int steps> struct LoneFloat {
     }
 };
 
+// What a lane's samples are multiplied with: 22 fractional bits, and for S32_HIGH the two bits of its headroom.
+struct LaneGain {
+    static std::uint32_t of(const Source& source) noexcept { return source.gain; }
+};
+struct HighGain {
+    static std::uint32_t of(const Source& source) noexcept { return source.gain << 2; }
+};
+struct HighUnity {
+    static std::uint32_t of(const Source&) noexcept { return 1u << 24; }
+};
+
 // Any lane with a gain. Only for ToWide.
-template <class V, class Load, int steps> struct GainSums {
+template <class V, class Load, class Gain, int steps> struct GainSums {
     static constexpr std::size_t bytes = Load::bytes;
     using Guard = typename Load::Guard;
     typename V::Products sum[2 * steps];
@@ -203,7 +229,7 @@ template <class V, class Load, int steps> struct GainSums {
     }
     void add(const std::byte* at, const Source& source) noexcept
     {
-        const Int<V> gain = V::fill(source.gain);
+        const Int<V> gain = V::fill(Gain::of(source));
 #pragma GCC unroll 16
         for (int i = 0; i < 2 * steps; ++i) {
             const Int<V> x = Load::wide(at + static_cast<std::size_t>(i) * V::width * bytes);

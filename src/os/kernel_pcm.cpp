@@ -19,15 +19,17 @@ constexpr int max_reads = 16;
 
 [[noreturn]] void fail(const char* what) { throw std::system_error(errno, std::generic_category(), what); }
 
-// Empty where status pages cannot be mapped: most architectures other than x86.
+// Empty where status pages cannot be mapped: most architectures other than x86. And in 32-bit programs, where
+// the page has the pointer modulo 2^32, which is no boundary of the stream (core/pointer.h).
 Mapping map_status(int fd) noexcept
 {
+    if (sizeof(snd_pcm_uframes_t) == 4)
+        return {};
     constexpr auto native = static_cast<std::uint32_t>(SNDRV_PCM_MMAP_OFFSET_STATUS);
     constexpr auto time64 = static_cast<std::uint32_t>(SNDRV_PCM_MMAP_OFFSET_STATUS_NEW);
     // Once a 32-bit process has used this descriptor the kernel refuses the old offset to everybody.
     // Behind the new one lies the same page, and 64-bit processes have the same struct for both.
-    constexpr bool both = sizeof(snd_pcm_uframes_t) == 8;
-    for (const std::uint32_t offset : {native, both ? time64 : native}) {
+    for (const std::uint32_t offset : {native, time64}) {
         try {
             return Mapping::shared(fd, sizeof(Status), offset, false, "the PCM's status page");
         } catch (const std::exception&) {

@@ -94,6 +94,23 @@ Mapping Mapping::shared(int fd, std::size_t bytes, std::uint64_t offset, bool wr
     return {static_cast<std::byte*>(data), bytes};
 }
 
+// A locked mapping is filled at once, but one that cannot be accessed is not; so it is unlocked before it can.
+Mapping Mapping::sparse(int fd, std::size_t bytes, const char* what)
+{
+    void* data = ::mmap(nullptr, bytes, PROT_NONE, MAP_SHARED, fd, 0);
+    if (data == MAP_FAILED && errno == EAGAIN)
+        fail(EAGAIN, "mmap ", what, ": this program locks its memory (mlockall), and ", std::to_string(bytes >> 10),
+             " KiB are more than it may lock: raise its limit (ulimit -l, LimitMEMLOCK=, or memlock in "
+             "limits.conf), or let it lock what it has (MCL_CURRENT) instead of all to come");
+    if (data == MAP_FAILED)
+        fail(errno, "mmap ", what);
+    Mapping mapping(static_cast<std::byte*>(data), bytes);
+    ::munlock(data, bytes);
+    if (::mprotect(data, bytes, PROT_READ | PROT_WRITE) < 0)
+        fail(errno, "mprotect ", what);
+    return mapping;
+}
+
 Mapping Mapping::wiped_on_fork()
 {
     const auto bytes = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
@@ -117,6 +134,21 @@ Descriptor make_sealed_memory(const char* name, std::size_t bytes)
         fail(errno, "seal ", name);
     return memory;
 }
+
+void provide(int fd, std::uint64_t offset, std::uint64_t bytes)
+{
+    while (::fallocate(fd, 0, static_cast<off_t>(offset), static_cast<off_t>(bytes)) < 0)
+        if (errno != EINTR)
+            fail(errno, "find memory for ", std::to_string(bytes), " bytes");
+}
+
+// Where it fails the memory stays as it is, to be used by what comes next.
+void give_back(int fd, std::uint64_t offset, std::uint64_t bytes) noexcept
+{
+    ::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset), static_cast<off_t>(bytes));
+}
+
+std::size_t page_bytes() noexcept { return static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)); }
 
 void require_sealed_memory(int fd, std::size_t bytes, const char* what)
 {

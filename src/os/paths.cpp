@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <fcntl.h>
 #include <string_view>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -28,6 +29,24 @@ std::string in_directory(const std::string& directory, const std::string& name)
 }
 
 std::string system_path(const std::string& name) { return in_directory("/run", name); }
+
+bool writable(const std::string& directory)
+{
+    return ::faccessat(AT_FDCWD, directory.c_str(), W_OK | X_OK, AT_EACCESS) == 0;
+}
+
+// For a user without a runtime directory (cron, su, a service).
+std::string fallback_directory() { return "/tmp/ringmix-" + std::to_string(::geteuid()); }
+
+// Anybody could have made it before, or a link to a place of others'.
+bool is_private(const std::string& directory) noexcept
+{
+    struct stat status {};
+    return ::lstat(directory.c_str(), &status) == 0 && S_ISDIR(status.st_mode) && status.st_uid == ::geteuid() &&
+           (status.st_mode & 077) == 0;
+}
+
+std::string fallback_path(const std::string& name) { return fallback_directory() + "/" + name + ".sock"; }
 
 // Empty where there is no such directory. The XDG specification has relative ones ignored.
 std::string user_path(const std::string& name)
@@ -52,7 +71,9 @@ std::string server_socket_path(const std::string& name)
         return path;
     // Root serves the whole system, even where su or sudo left a user's XDG_RUNTIME_DIR behind.
     std::string path = ::geteuid() == 0 ? "" : user_path(name);
-    return path.empty() ? system_path(name) : path;
+    if (!path.empty())
+        return path;
+    return ::geteuid() == 0 || writable("/run/ringmix") ? system_path(name) : fallback_path(name);
 }
 
 std::vector<std::string> client_socket_paths(const std::string& name)
@@ -63,6 +84,9 @@ std::vector<std::string> client_socket_paths(const std::string& name)
     if (std::string path = user_path(name); !path.empty())
         paths.push_back(std::move(path));
     paths.push_back(system_path(name));
+    // Also where there is a runtime directory: a program without one may have started the user's server.
+    if (::geteuid() != 0 && is_private(fallback_directory()))
+        paths.push_back(fallback_path(name));
     return paths;
 }
 
@@ -78,6 +102,9 @@ void make_directories_for(const std::string& path)
             fail(error, "directory ", directory, " for ", path,
                  " does not exist and cannot be made; make it, or choose another --socket");
     }
+    if (const std::string own = fallback_directory(); path.starts_with(own + "/") && !is_private(own))
+        fail(EPERM, "directory ", own, " is not this user's alone (a directory of the user's own with mode 0700): ",
+             "remove it, or set XDG_RUNTIME_DIR to a directory of yours");
 }
 
 } // namespace ringmix::os

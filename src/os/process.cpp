@@ -14,6 +14,7 @@
 #include <spawn.h>
 #include <string_view>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <system_error>
@@ -227,14 +228,22 @@ bool become_realtime(int priority) noexcept
     return ::sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &parameters) == 0;
 }
 
+void raise_descriptor_limit() noexcept
+{
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+std::uint64_t file_size_limit() noexcept
+{
+    rlimit limit{};
+    return ::getrlimit(RLIMIT_FSIZE, &limit) < 0 ? RLIM_INFINITY : std::uint64_t{limit.rlim_cur};
+}
+
 // prctl() cuts long names where pthread_setname_np() refuses them.
 void name_thread(const char* name) noexcept { ::prctl(PR_SET_NAME, name); }
-
-void block_signals() noexcept
-{
-    sigset_t all;
-    ::sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, nullptr);
-}
 
 } // namespace ringmix::os

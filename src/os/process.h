@@ -6,6 +6,7 @@
 
 #include "os/descriptor.h"
 
+#include <cstdint>
 #include <string>
 #include <sys/types.h>
 #include <vector>
@@ -39,8 +40,11 @@ SpawnResult spawn_detached(const std::vector<std::string>& arguments, const std:
 
 // Asks for SCHED_FIFO at `priority` for the calling thread; false (errno kept) if not permitted.
 bool become_realtime(int priority) noexcept;
-// Names the calling thread (15 characters at most) and blocks all its signals.
+// Lets this process have as many descriptors as it may (RLIMIT_NOFILE: the soft limit becomes the hard one).
+void raise_descriptor_limit() noexcept;
+// The largest file that this process may make (RLIMIT_FSIZE; memory files count), in bytes.
+std::uint64_t file_size_limit() noexcept;
+// Names the calling thread (15 characters at most).
 void name_thread(const char* name) noexcept;
-void block_signals() noexcept;
 
 } // namespace ringmix::os

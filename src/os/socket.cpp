@@ -23,9 +23,13 @@ namespace {
 constexpr int connect_timeout_s = 5;
 constexpr std::int64_t ns_per_ms = 1'000'000;
 
+// The most that one packet can carry (SCM_MAX_FD). All are received: the kernel would close those that find no
+// room, and closing can block (see receive_packet()).
+constexpr std::size_t most_received = 253;
+
 // Room for the descriptors of one packet, aligned for the header in front of them.
-struct alignas(cmsghdr) ControlBuffer {
-    std::byte bytes[CMSG_SPACE(max_passed_descriptors * sizeof(int))];
+template <std::size_t count> struct alignas(cmsghdr) ControlBuffer {
+    std::byte bytes[CMSG_SPACE(count * sizeof(int))];
 };
 
 sockaddr_un to_address(const std::string& path)
@@ -139,14 +143,14 @@ void take_descriptors(msghdr& message, std::vector<Descriptor>& into)
 // One recvmsg() that does not wait; false with errno on errors.
 bool receive_now(int socket, std::span<std::byte> buffer, Packet& packet)
 {
-    ControlBuffer control;
+    ControlBuffer<most_received> control;
     iovec data{buffer.data(), buffer.size()};
     msghdr message{};
     message.msg_iov = &data;
     message.msg_iovlen = 1;
     message.msg_control = control.bytes;
     message.msg_controllen = sizeof(control.bytes);
-    packet.descriptors.reserve(max_passed_descriptors);
+    packet.descriptors.reserve(most_received);
     const ssize_t bytes = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
     if (bytes < 0)
         return false;
@@ -237,7 +241,7 @@ void send_packet(int socket, std::span<const std::byte> packet, std::span<const 
     msghdr message{};
     message.msg_iov = &data;
     message.msg_iovlen = 1;
-    ControlBuffer control{};
+    ControlBuffer<max_passed_descriptors> control{};
     if (!descriptors.empty()) {
         message.msg_control = control.bytes;
         message.msg_controllen = CMSG_SPACE(descriptors.size_bytes());

@@ -56,6 +56,9 @@ struct Packet {
     std::vector<Descriptor> descriptors; // close-on-exec
 };
 
+// All descriptors that came with the packet are the caller's to close: that may block for as long as the sender
+// likes (a TCP socket with SO_LINGER), as does closing `socket` itself with such a packet in its queue.
+//
 // Receives one packet into `buffer`; waits at most `timeout_ms` (-1: for ever, 0: not at all).
 // Throws std::system_error on errors other than EAGAIN; ECONNRESET counts as end of file.
 Packet receive_packet(int socket, std::span<std::byte> buffer, int timeout_ms);

@@ -33,14 +33,15 @@ namespace ringmix::bench {
 namespace {
 
 constexpr std::uint32_t client_counts[] = {1, 2, 4, 8, 16, 32, 64};
-constexpr std::uint32_t lane_formats[] = {abi::format_s16, abi::format_s24, abi::format_s32, abi::format_float};
+constexpr std::uint32_t lane_formats[] = {abi::format_s16, abi::format_s24, abi::format_s32, abi::format_float,
+                                          abi::format_s32_high};
 constexpr std::uint32_t device_formats[] = {abi::format_s16, abi::format_s32};
 constexpr std::uint32_t usual_frames = 256;
 
 std::string name_of(std::uint32_t format)
 {
     const std::string name(core::format_name(format));
-    return name.substr(0, name.find('_'));
+    return format == abi::format_s32_high ? name : name.substr(0, name.find('_'));
 }
 
 struct Post {

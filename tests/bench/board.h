@@ -51,6 +51,7 @@ inline void fill_with_noise(std::byte* at, std::uint32_t format, std::size_t sam
         const float real = static_cast<float>(value) * 0x1p-31f;
         const auto s16 = static_cast<std::int16_t>(value >> 16);
         const std::int32_t s24 = value >> 8;
+        const std::int32_t high = value >> 2;
         const void* from = &value;
         if (format == abi::format_float)
             from = &real;
@@ -58,6 +59,8 @@ inline void fill_with_noise(std::byte* at, std::uint32_t format, std::size_t sam
             from = &s16;
         else if (format == abi::format_s24)
             from = &s24;
+        else if (format == abi::format_s32_high)
+            from = &high;
         std::memcpy(at + i * core::sample_bytes(format), from, core::sample_bytes(format));
     }
 }

@@ -14,6 +14,7 @@
 //
 // One JSON object on stdout, in frames. Who is late in spite of all spoils his own frames only.
 
+#include "client/attachment.h"
 #include "client/stream.h"
 #include "core/format.h"
 #include "core/sync_info.h"

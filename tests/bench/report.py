@@ -48,7 +48,7 @@ def goals(times, simd):
     rows += [(f"{n} clients in turn: dmix / post", base / post(clients=n, kind="round"), 1) for n in COUNTS]
     rows += [(f"{n} clients there: dmix / reading their lanes", base / times[f"read/{n}/256"], None)
              for n in (32, 64) if f"read/{n}/256" in times]
-    for lane in ("S32", "FLOAT"):
+    for lane in ("S32", "FLOAT", "S32_HIGH"):
         worst = max(post(lane, n) / post("S16", n) for n in COUNTS)
         rows.append((f"{lane} lanes / S16 lanes, at worst", worst, -2.5))
     for where in ("same", "round"):

@@ -84,6 +84,8 @@ TEST_CASE("stream: starts behind margin and slack, is played as written, and its
     seat.stream.start();
     CHECK(seat.stream.horizon_position() == 0); // the first frame can still be changed
     CHECK(seat.stream.heard_position() == -static_cast<std::int64_t>(margin + slack));
+    CHECK(seat.stream.time_of_horizon(0) == seat.world.now_ns); // it is the horizon already: nobody has to wait
+    CHECK(seat.stream.time_of_horizon(1) == seat.timeline().time_of(slack + 1));
     seat.play(margin + slack + 500);
     CHECK(seat.heard_from(margin + slack) == samples(0, 500));
     CHECK(seat.stream.heard_position() == 500);

@@ -168,10 +168,10 @@ TEST_CASE("timeline: the kernel's pointer wraps at the boundary")
     Silent seat;
     const std::uint64_t boundary = seat.geometry().boundary;
     core::SyncSnapshot last = seat.snapshot(48000);
-    last.hw_ptr = boundary - 100;
+    last.hw_ptr = boundary - 1152; // the place of frame 48000 in the ring
     core::publish(seat.view().board->sync, last);
     seat.world.now_ns += 300 * ms;
-    seat.kernel_at(14300);
+    seat.kernel_at(14400 - 1152);
     CHECK(seat.timeline().read().published == 48000 + 14400);
 }
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "core/channel_map.h"
+#include "core/gain.h"
 #include "tests/core/fake_board.h"
 #include "tests/kernels/dice.h"
 #include "tests/kernels/sums.h"
@@ -53,7 +54,7 @@ inline void install(const FakeBoard& board, std::uint32_t index, const Lane& lan
 
 inline std::int64_t gain_at(const Lane& lane, std::uint64_t frame)
 {
-    const std::int64_t gain = std::min(lane.gain, 4 * abi::unity_gain);
+    const std::int64_t gain = std::min(lane.gain, core::max_gain);
     if (lane.fade_frames == 0 || frame < lane.fade_start)
         return gain;
     if (frame >= lane.fade_start + lane.fade_frames)
@@ -113,7 +114,7 @@ inline Lane random_lane(Dice& dice, const FakeBoard& board, std::uint32_t index,
 {
     const std::uint64_t room = board.view().geometry.arena_bytes / count;
     Lane lane;
-    lane.format = dice.between(abi::format_u8, abi::format_float);
+    lane.format = dice.between(abi::format_u8, abi::format_s32_high);
     lane.channels = dice.between(1, 9);
     const std::uint32_t frame_bytes = core::sample_bytes(lane.format) * lane.channels;
     lane.frames = dice.between(1, static_cast<std::uint32_t>(room / frame_bytes));
@@ -122,7 +123,7 @@ inline Lane random_lane(Dice& dice, const FakeBoard& board, std::uint32_t index,
     lane.range.start = near + dice.below(300) - std::min<std::uint64_t>(near, dice.below(300));
     lane.range.end = lane.range.start + dice.below(dice.once_in(3) ? 3000 : 300);
     if (dice.once_in(2))
-        lane.gain = dice.once_in(2) ? dice.below(4 * abi::unity_gain) : static_cast<std::uint32_t>(dice.skewed());
+        lane.gain = dice.once_in(2) ? dice.below(core::max_gain + 1) : static_cast<std::uint32_t>(dice.skewed());
     if (dice.once_in(3)) {
         lane.fade_start = near + dice.below(300);
         lane.fade_frames = dice.between(1, 400);

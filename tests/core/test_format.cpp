@@ -10,7 +10,7 @@ using namespace ringmix::core;
 
 TEST_CASE("format: names go both ways")
 {
-    for (std::uint32_t format = abi::format_u8; format <= abi::format_float; ++format)
+    for (std::uint32_t format = abi::format_u8; format <= abi::format_s32_high; ++format)
         CHECK(format_from_name(format_name(format)) == format);
     CHECK(std::string(format_name(abi::format_u8)) == "U8");
     CHECK(std::string(format_name(abi::format_s16)) == "S16_LE");
@@ -18,6 +18,7 @@ TEST_CASE("format: names go both ways")
     CHECK(std::string(format_name(abi::format_s24_3)) == "S24_3LE");
     CHECK(std::string(format_name(abi::format_s32)) == "S32_LE");
     CHECK(std::string(format_name(abi::format_float)) == "FLOAT_LE");
+    CHECK(std::string(format_name(abi::format_s32_high)) == "S32_HIGH");
 }
 
 TEST_CASE("format: names in any case, as libasound takes them")
@@ -28,7 +29,7 @@ TEST_CASE("format: names in any case, as libasound takes them")
 
 TEST_CASE("format: what is no format")
 {
-    for (const std::uint32_t format : {0u, 7u, 0xffffffffu}) {
+    for (const std::uint32_t format : {0u, 8u, 0xffffffffu}) {
         CHECK(std::string(format_name(format)) == "?");
         CHECK(sample_bytes(format) == 0);
         CHECK_FALSE(device_format(format));
@@ -57,12 +58,15 @@ TEST_CASE("format: sizes, silence, device formats")
     CHECK(sample_bytes(abi::format_s24) == 4);
     CHECK(sample_bytes(abi::format_s32) == 4);
     CHECK(sample_bytes(abi::format_float) == 4);
+    CHECK(sample_bytes(abi::format_s32_high) == 4);
     CHECK(silence_byte(abi::format_u8) == 0x80);
     CHECK(silence_byte(abi::format_s16) == 0);
+    CHECK(silence_byte(abi::format_s32_high) == 0);
     CHECK_FALSE(device_format(abi::format_u8));
     CHECK(device_format(abi::format_s16));
     CHECK(device_format(abi::format_s24));
     CHECK(device_format(abi::format_s24_3));
     CHECK(device_format(abi::format_s32));
     CHECK(device_format(abi::format_float));
+    CHECK_FALSE(device_format(abi::format_s32_high));
 }

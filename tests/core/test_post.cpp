@@ -113,7 +113,7 @@ TEST_CASE("post: recombine stores the sum of the lanes, and nothing else")
 TEST_CASE("post: plain lanes that are all alike, on every device")
 {
     Dice dice(30);
-    for (std::uint32_t lane_format = abi::format_u8; lane_format <= abi::format_float; ++lane_format)
+    for (std::uint32_t lane_format = abi::format_u8; lane_format <= abi::format_s32_high; ++lane_format)
         for (std::uint32_t format = abi::format_s16; format <= abi::format_float; ++format)
             for (std::uint32_t kind = 0; kind < (format == abi::format_float ? 2 : 4); ++kind)
                 for (const std::uint32_t count : {1u, 3u}) {
@@ -312,4 +312,51 @@ TEST_CASE("post: a slot that is not active is not heard")
     Poster poster(scene.board.view(), scene.board.board().engine.posting, scene.board.playhead());
     poster.post({5000, 6000});
     CHECK(test::wrong_samples(scene.board, {}, {5000, 6000}) == 0);
+}
+
+TEST_CASE("post: a lane is heard if it fits the arena to the byte, and otherwise not read")
+{
+    constexpr std::uint64_t huge64 = ~std::uint64_t{0};
+    constexpr std::uint32_t huge32 = ~std::uint32_t{0};
+    for (const bool at_start : {false, true}) { // of the arena's pages: nothing before or behind it may be touched
+        const FakeBoard board(test::geometry(abi::format_s16, 2, 1024, 8192), at_start);
+        std::memset(board.arena(), 0x11, 8192);
+        const auto heard = [&](std::uint32_t format, std::uint32_t channels, std::uint64_t offset,
+                               std::uint64_t frames) {
+            test::Lane lane;
+            lane.format = format;
+            lane.channels = channels;
+            lane.offset = offset;
+            lane.frames = frames;
+            lane.range = {0, 64};
+            test::install(board, 0, lane);
+            std::memset(board.ring(), 0, abi::block_frames * 4);
+            recombine(board.view(), 0, abi::block_frames);
+            return std::any_of(board.ring(), board.ring() + abi::block_frames * 4,
+                               [](std::byte byte) { return byte != std::byte{0}; });
+        };
+        CHECK(heard(abi::format_s16, 2, 0, 2048));
+        CHECK_FALSE(heard(abi::format_s16, 2, 0, 2049));
+        CHECK(heard(abi::format_s16, 2, 4, 2047));
+        CHECK_FALSE(heard(abi::format_s16, 2, 4, 2048));
+        CHECK_FALSE(heard(abi::format_s16, 2, 1, 2048));
+        CHECK(heard(abi::format_u8, 1, 8191, 1));
+        CHECK_FALSE(heard(abi::format_u8, 1, 8192, 1));
+        CHECK_FALSE(heard(abi::format_u8, 1, 8193, 1));
+        CHECK(heard(abi::format_s32, 32, 0, 64));
+        CHECK_FALSE(heard(abi::format_s32, 32, 0, 65));
+        CHECK_FALSE(heard(abi::format_s16, 2, 0, 0));
+        for (const std::uint64_t far :
+             {huge64, huge64 - 1, huge64 - 8191, std::uint64_t{1} << 63, std::uint64_t{1} << 32}) {
+            CHECK_FALSE(heard(abi::format_s16, 2, far, 1));
+            CHECK_FALSE(heard(abi::format_s16, 2, 0, far));
+            CHECK_FALSE(heard(abi::format_s16, 2, far, far));
+            CHECK_FALSE(heard(abi::format_s16, 2, far, 0 - far + 1));
+        }
+        for (const std::uint32_t format : {0u, 8u, 255u, huge32})
+            CHECK_FALSE(heard(format, 2, 0, 1));
+        for (const std::uint32_t channels : {0u, 33u, 0x40000000u, 0x80000000u, huge32})
+            CHECK_FALSE(heard(abi::format_s32, channels, 0, 1));
+        CHECK(board.intact());
+    }
 }

@@ -26,7 +26,6 @@ SyncSnapshot numbered(std::uint64_t n)
     s.hw_ptr = 1024 * n + 1;
     s.time_ns = static_cast<std::int64_t>(1000000 * n + 2);
     s.frame_ns = (n << 32) + 3;
-    s.xruns = 5 * n;
     s.latency_frames = 7 * n;
     s.generation = 11 * n;
     s.state = n % 3 == 0 ? abi::device_stopped : abi::device_running;
@@ -36,8 +35,7 @@ SyncSnapshot numbered(std::uint64_t n)
 bool same(const SyncSnapshot& a, const SyncSnapshot& b)
 {
     return a.frame == b.frame && a.hw_ptr == b.hw_ptr && a.time_ns == b.time_ns && a.frame_ns == b.frame_ns &&
-           a.xruns == b.xruns && a.latency_frames == b.latency_frames && a.generation == b.generation &&
-           a.state == b.state;
+           a.latency_frames == b.latency_frames && a.generation == b.generation && a.state == b.state;
 }
 
 std::uint64_t exact_frame_at(const SyncSnapshot& s, std::int64_t time_ns)
@@ -233,4 +231,132 @@ TEST_CASE("sync_info: any snapshot, also nonsense, gives a frame and a time")
         time_of(s, random() >> random() % 64);
     }
     CHECK(true); // it ended, and no sanitizer minded
+}
+
+namespace {
+
+constexpr std::int64_t ms = 1'000'000;
+
+abi::Geometry some_device(std::uint32_t kind, std::uint32_t rate)
+{
+    abi::Geometry g{};
+    g.device_kind = kind;
+    g.rate = rate;
+    g.ring_frames = 8192;
+    g.boundary = std::uint64_t{8192} << 40;
+    return g;
+}
+
+SyncSnapshot at(const abi::Geometry& g, std::uint64_t frame, std::int64_t time_ns)
+{
+    SyncSnapshot s;
+    s.frame = frame;
+    s.hw_ptr = frame % g.boundary;
+    s.time_ns = time_ns;
+    s.frame_ns = frame_duration(g.rate);
+    return s;
+}
+
+} // namespace
+
+TEST_CASE("sync_info: what a server publishes is plausible")
+{
+    std::mt19937_64 random(6);
+    for (const std::uint32_t rate : rates)
+        for (const std::uint32_t kind : {abi::device_kernel, abi::device_virtual}) {
+            const abi::Geometry g = some_device(kind, rate);
+            // It runs, with a clock that is wrong and stamps that are late; it stands; it is restarted.
+            std::uint64_t frame = (random() >> 24) / g.ring_frames * g.ring_frames;
+            std::uint64_t epoch = frame;
+            std::int64_t time = static_cast<std::int64_t>(random() >> 10);
+            SyncSnapshot before;
+            for (int i = 0; i < 3000; ++i) {
+                const auto passed = static_cast<std::int64_t>(random() % (i % 100 == 0 ? 100'000 : 100)) * ms;
+                time += passed;
+                const std::uint64_t what = random() % 20;
+                const auto played = static_cast<std::uint64_t>(passed / ms) * rate / 1000;
+                if (what > 1)
+                    frame += played - played / 10 + random() % (played / 5 + 1);
+                if (what == 0)
+                    epoch = frame = (frame + g.ring_frames - 1) / g.ring_frames * g.ring_frames;
+                SyncSnapshot now = at(g, frame, time - static_cast<std::int64_t>(random() % 900) * ms);
+                now.hw_ptr = frame - epoch;
+                now.state = what == 1 ? abi::device_stopped : abi::device_running;
+                CAPTURE(i);
+                REQUIRE(plausible(now, g, before, time));
+                before = now;
+            }
+        }
+}
+
+TEST_CASE("sync_info: what cannot be true is not plausible")
+{
+    const abi::Geometry g = some_device(abi::device_kernel, 48000);
+    constexpr std::int64_t now = 500'000 * ms;
+    const SyncSnapshot none{};
+    const SyncSnapshot last = at(g, 4'800'000, now - 10 * ms);
+    const SyncSnapshot right = at(g, 4'800'480, now);
+    REQUIRE(plausible(right, g, none, now));
+    REQUIRE(plausible(right, g, last, now));
+    const auto refuses = [&](auto change, bool alone) {
+        SyncSnapshot wrong = right;
+        change(wrong);
+        CHECK_FALSE(plausible(wrong, g, last, now));
+        CHECK(plausible(wrong, g, none, now) != alone); // known without the one before
+    };
+    const std::uint64_t far = 48000 * 2 / 8192 * 8192 + 8192;
+    refuses([](SyncSnapshot& s) { s.frame_ns = 1; }, true);
+    refuses([](SyncSnapshot& s) { s.frame_ns /= 3; }, true);
+    refuses([](SyncSnapshot& s) { s.frame_ns *= 3; }, true);
+    refuses([](SyncSnapshot& s) { s.frame_ns = ~std::uint64_t{0}; }, true);
+    refuses([](SyncSnapshot& s) { s.time_ns += 2000 * ms; }, true);
+    refuses([](SyncSnapshot& s) { s.time_ns = INT64_MAX; }, true);
+    refuses([](SyncSnapshot& s) { s.time_ns = -1; }, true);
+    refuses([](SyncSnapshot& s) { s.time_ns = INT64_MIN; }, true);
+    refuses([](SyncSnapshot& s) { s.time_ns -= 2000 * ms; }, false); // would be taken for a device far ahead
+    refuses([](SyncSnapshot& s) { s.time_ns = 0; }, false);
+    refuses([](SyncSnapshot& s) { s.hw_ptr += 1; }, true);
+    refuses([](SyncSnapshot& s) { s.hw_ptr += std::uint64_t{8192} << 40; }, true);
+    refuses([](SyncSnapshot& s) { s.frame += 1; }, true);
+    refuses([](SyncSnapshot& s) { s.frame = ~std::uint64_t{0} / 8192 * 8192 + s.hw_ptr % 8192; }, true);
+    refuses([=](SyncSnapshot& s) { s.frame += far; }, false);
+    refuses([=](SyncSnapshot& s) { s.frame -= far; }, false);
+    refuses([](SyncSnapshot& s) { s.frame = s.hw_ptr % 8192; }, false);
+    refuses([](SyncSnapshot& s) { s.frame += std::uint64_t{8192} << 40; }, false);
+}
+
+TEST_CASE("sync_info: who believes only what is plausible is not led astray by nonsense")
+{
+    std::mt19937_64 random(7);
+    const abi::Geometry g = some_device(abi::device_virtual, 48000);
+    SyncSnapshot believed = at(g, 1'000'000, 1000 * ms);
+    for (std::int64_t i = 1; i <= 300'000; ++i) {
+        const std::int64_t now = (1000 + i) * ms;
+        const std::uint64_t truth = 1'000'000 + 48 * static_cast<std::uint64_t>(i);
+        SyncSnapshot read = at(g, truth, now);
+        if (i % 1000 < 300) { // 0.3 s of each second it is garbage, often near the truth
+            const std::uint64_t bits = random() >> random() % 64;
+            const std::uint64_t near = random() % 2; // or anything
+            switch (random() % 4) {
+            case 0:
+                read.frame = read.frame * near + bits;
+                break;
+            case 1:
+                read.time_ns = static_cast<std::int64_t>(static_cast<std::uint64_t>(now) * near + bits);
+                break;
+            case 2:
+                read.frame_ns = read.frame_ns * near + bits;
+                break;
+            default:
+                read = at(g, bits, static_cast<std::int64_t>(random()));
+            }
+        }
+        if (plausible(read, g, believed, now))
+            believed = read;
+        const auto off = static_cast<std::int64_t>(frame_at(believed, now) - truth);
+        REQUIRE(off < 5 * 48000);
+        REQUIRE(off > -5 * 48000);
+        if (i % 1000 == 999)
+            REQUIRE(off == 0);
+    }
 }

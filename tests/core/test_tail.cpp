@@ -160,15 +160,17 @@ TEST_CASE("tail: what remains of a stream is what was promised, and then silence
     for (const bool old_tail : {false, true}) {
         const Scene scene(old_tail);
         scene.slot.tail.start.store(1000);
-        scene.slot.stream.last_end.store(900);
+        scene.slot.stream.stream.store((std::uint64_t{abi::stream_records} + 3) << 32 | abi::stream_running);
         scene.heard();
         scene.leave();
         scene.heard();
         CHECK(test::wrong_samples(scene.board, {{scene.lane_ended()}}, ahead) == 0);
         CHECK(scene.slot.stream.range.load() == 0);
-        CHECK(scene.slot.stream.last_end.load() == scene.ending.end);
-        CHECK(scene.slot.tail.end_before.load() == 900);
-        CHECK(scene.slot.tail.first.load() == 1000);
+        const abi::StreamRecord& record = scene.slot.log.ended[3];
+        CHECK(record.serial.load() == abi::stream_records + 3);
+        CHECK(record.first.load() == 1000);
+        CHECK(record.end.load() == scene.ending.end);
+        CHECK(record.fade_frames.load() == scene.ending.end - scene.ending.cut);
     }
 }
 

@@ -43,23 +43,6 @@ void refuses(Field abi::Geometry::*field, std::initializer_list<std::uint64_t> v
     }
 }
 
-bool inside(const BoardView& view, const LaneView& lane)
-{
-    const auto offset = static_cast<std::uint64_t>(lane.cells - view.arena);
-    return lane.cells >= view.arena && offset <= view.geometry.arena_bytes && lane.frames > 0 &&
-           lane.frame_bytes == sample_bytes(lane.format) * lane.channels && lane.frame_bytes > 0 &&
-           lane.frames <= (view.geometry.arena_bytes - offset) / lane.frame_bytes;
-}
-
-void set_lane(abi::SlotConfig& config, std::uint32_t format, std::uint32_t channels, std::uint64_t offset,
-              std::uint64_t frames)
-{
-    config.format.store(format);
-    config.channels.store(channels);
-    config.lane_offset.store(offset);
-    config.lane_frames.store(frames);
-}
-
 } // namespace
 
 TEST_CASE("validate: a good board is accepted and its geometry copied")
@@ -154,7 +137,10 @@ TEST_CASE("validate: a kernel's pointer wraps beyond the ring")
     CHECK(fault(0) == "impossible boundary");
     CHECK(fault(999) == "impossible boundary");
     CHECK(fault(1000) == "");
-    CHECK(fault(huge64) == "");
+    CHECK(fault(1500) == "impossible boundary"); // the ring, doubled some times
+    CHECK(fault(3000) == "impossible boundary");
+    CHECK(fault(huge64) == "impossible boundary");
+    CHECK(fault(std::uint64_t{1000} << 53) == "");
 }
 
 TEST_CASE("validate: sizes whose products overflow are refused")
@@ -201,75 +187,4 @@ TEST_CASE("validate: random geometries are refused or consistent")
         REQUIRE(std::uint64_t{g.blocks} * abi::block_frames >= g.ring_frames);
     }
     CHECK(accepted > 100); // it is not all refused for one reason
-}
-
-TEST_CASE("validate: a lane")
-{
-    const FakeBoard fake(good());
-    abi::SlotConfig& config = fake.slot(5).config;
-    set_lane(config, abi::format_s24_3, 2, 100, 1000);
-    config.map[0].store(0xffff'ffff'ffff'0001);
-    const LaneView lane = checked_lane(fake.view(), config);
-    CHECK(lane.cells == fake.arena() + 100);
-    CHECK(lane.frames == 1000);
-    CHECK(lane.frame_bytes == 6);
-    CHECK(lane.map[0] == 1);
-    CHECK(lane.map[1] == 0);
-}
-
-TEST_CASE("validate: a lane fits the arena to the byte, or there is none")
-{
-    const FakeBoard fake(good()); // 8192 bytes of arena
-    abi::SlotConfig& config = fake.slot(0).config;
-    const auto accepts = [&](std::uint32_t format, std::uint32_t channels, std::uint64_t offset, std::uint64_t frames) {
-        set_lane(config, format, channels, offset, frames);
-        const LaneView lane = checked_lane(fake.view(), config);
-        CHECK((lane.cells == nullptr || inside(fake.view(), lane)));
-        return lane.cells != nullptr;
-    };
-    CHECK(accepts(abi::format_s16, 2, 0, 2048));
-    CHECK_FALSE(accepts(abi::format_s16, 2, 0, 2049));
-    CHECK(accepts(abi::format_s16, 2, 4, 2047));
-    CHECK_FALSE(accepts(abi::format_s16, 2, 4, 2048));
-    CHECK_FALSE(accepts(abi::format_s16, 2, 1, 2048));
-    CHECK(accepts(abi::format_u8, 1, 8191, 1));
-    CHECK_FALSE(accepts(abi::format_u8, 1, 8192, 1));
-    CHECK_FALSE(accepts(abi::format_u8, 1, 8193, 1));
-    CHECK(accepts(abi::format_s32, 32, 0, 64));
-    CHECK_FALSE(accepts(abi::format_s32, 32, 0, 65));
-    CHECK_FALSE(accepts(abi::format_s16, 2, 0, 0));
-    for (const std::uint64_t far :
-         {huge64, huge64 - 1, huge64 - 8191, std::uint64_t{1} << 63, std::uint64_t{1} << 32}) {
-        CHECK_FALSE(accepts(abi::format_s16, 2, far, 1));
-        CHECK_FALSE(accepts(abi::format_s16, 2, 0, far));
-        CHECK_FALSE(accepts(abi::format_s16, 2, far, far));
-        CHECK_FALSE(accepts(abi::format_s16, 2, far, 0 - far + 1));
-    }
-    for (const std::uint32_t format : {0u, 7u, 255u, huge32})
-        CHECK_FALSE(accepts(format, 2, 0, 1));
-    for (const std::uint32_t channels : {0u, 33u, 0x40000000u, 0x80000000u, huge32})
-        CHECK_FALSE(accepts(abi::format_s32, channels, 0, 1));
-}
-
-TEST_CASE("validate: any configuration gives a lane inside the arena or none")
-{
-    test::Dice dice(12);
-    const auto fake = std::make_unique<FakeBoard>(test::geometry(abi::format_s16, 32, 1000, 10000));
-    abi::SlotConfig& config = fake->slot(0).config;
-    int lanes = 0;
-    for (int i = 0; i < 200000; ++i) {
-        auto* bytes = reinterpret_cast<std::byte*>(&config);
-        for (std::size_t at = 0; at < sizeof config; at += 8) {
-            const std::uint64_t value = dice.skewed();
-            std::memcpy(bytes + at, &value, 8);
-        }
-        if (dice.once_in(2))
-            set_lane(config, dice.between(1, 6), dice.between(1, 32), dice.below(12000), dice.below(1000));
-        const LaneView lane = checked_lane(fake->view(), config);
-        if (lane.cells == nullptr)
-            continue;
-        ++lanes;
-        REQUIRE(inside(fake->view(), lane));
-    }
-    CHECK(lanes > 1000);
 }

@@ -6,6 +6,7 @@ scale, as src/kernels/mix.h says), and the WAV files that ringmixd --output writ
 """
 
 import struct
+import threading
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,13 +91,15 @@ class SourceShop:
     def __init__(self, folder):
         self.folder = folder
         self.made = {}
+        self.lock = threading.Lock()
 
     def noise(self, frames, number=0, form="S16_LE", channels=2, rate=48000, level=0.7, raw=False):
         key = (frames, number, form, channels, rate, level, raw)
-        if key not in self.made:
-            samples = noise(form, frames, channels, zlib.crc32(repr(key[:6]).encode()), level)
-            self.made[key] = self.write(f"noise{len(self.made)}", samples, form, rate, raw)
-        return self.made[key]
+        with self.lock:
+            if key not in self.made:
+                samples = noise(form, frames, channels, zlib.crc32(repr(key[:6]).encode()), level)
+                self.made[key] = self.write(f"noise{len(self.made)}", samples, form, rate, raw)
+            return self.made[key]
 
     def write(self, name, samples, form="S16_LE", rate=48000, raw=False):
         """A source of given samples (numbers in the format's own scale)."""

@@ -40,7 +40,7 @@ def table_full(context):
     return {"clients": 65} | check_recording(server, [player])
 
 
-@scenario("exact-64", quick=False)
+@scenario("exact-64", quick=False, alone=True)
 def table_of_players(context):
     """64 real players, exact; a 65th finds no place."""
     sources = [context.shop.noise(96000 + 101 * number, number, level=0.3) for number in range(64)]
@@ -263,7 +263,7 @@ def silent_clients(context):
         require(all(number == errno.EUSERS for number in refused), f"too many connections: answers {set(refused)}")
         number, words = silent[0].error(*silent[0].receive())
         seconds = time.monotonic() - begin
-        require(number == errno.ETIMEDOUT and 4.5 < seconds < 7, f"after {seconds:.1f} s: {number} {words!r}")
+        require(number == errno.ETIMEDOUT and seconds > 4.5, f"after {seconds:.1f} s: {number} {words!r}")
         require(silent[0].receive()[0] is None, "the silent client's connection stays open")
         wait_until(lambda: len(os.listdir(f"/proc/{server.pid}/fd")) < 30, 3, "the server closes them all")
         second = Player(context, context.shop.noise(24000))

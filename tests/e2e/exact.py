@@ -33,7 +33,7 @@ def eight(context):
     return play_many(context, 8)
 
 
-@scenario("exact-32", quick=False)
+@scenario("exact-32", quick=False, alone=True)
 def thirty_two(context):
     return play_many(context, 32)
 
@@ -67,7 +67,7 @@ def storm(context):
     return {"clients": 12} | check_recording(server, players)
 
 
-@scenario("exact-under-load", quick=False)
+@scenario("exact-under-load", quick=False, alone=True)
 def under_load(context):
     """With other programs that take all the time they get."""
     sources = loud_sources(context, 8, 2.0, 4.0)

@@ -69,6 +69,53 @@ def gains_in_haste(context):
     return compare_with_gains(server, [player]) | {"clients": 1}
 
 
+def asked(decibels):
+    """A gain as it is kept: fixed point, rounded to nearest."""
+    return round(10 ** (decibels / 20) * UNITY)
+
+
+def played_with(samples, gain):
+    """What a device of 16 bits plays of a lone program: rounded once, half up, and cut at full scale."""
+    return np.clip(((samples >> 16) * gain + UNITY // 2) // UNITY, -32768, 32767)
+
+
+@scenario("gains-heard")
+def gains_heard(context):
+    """Mute and gain are what is heard: the expected samples follow from the commands alone."""
+    steps = [(("mute",), 0), (("unmute",), UNITY), (("gain", "=-6"), asked(-6)), (("mute",), 0),
+             (("unmute",), asked(-6)), (("gain", "12"), asked(12)), (("gain", "-inf"), 0),
+             (("gain", "=-0.1"), asked(-0.1)), (("gain", "0"), UNITY)]
+    held, settled = 9600, 4800  # frames of the device between two commands; of these, as long as a change may take
+    with Server(context, "--format", "S16_LE") as server:
+        player = Player(context, loud_sources(context, 1, 3.0, 3.0)[0])
+        wait_until(lambda: any(client["state"] == "running" for client in server.clients()), 5, "it plays")
+        name = str(server.clients()[0]["id"])
+        played = lambda: server.status()["frames_played"]
+        begun = played()
+        wait_until(lambda: played() >= begun + held, 5, "the device plays on")
+        stretches = [(0, played(), UNITY)]
+        for words, gain in steps:
+            context.ctl(words[0], name, *words[1:])
+            done = played()
+            wait_until(lambda: played() >= done + held, 5, "the device plays on")
+            stretches.append((done + settled, played(), gain))
+        player.finish()
+        server.stop()
+    heard = read_wav(server.output).samples
+    source = player.source.samples
+    first = int(np.flatnonzero(heard.any(axis=1))[0])
+    frames = 0
+    for start, end, gain in stretches:
+        start, end = max(start, first), min(end, first + len(source))
+        require(end - start >= 1000, f"only {end - start} frames were played with gain {gain}")
+        wanted = played_with(source[start - first : end - first], gain)
+        wrong = np.flatnonzero((heard[start:end] != wanted).any(axis=1))
+        require(not wrong.size, f"gain {gain} of {UNITY} from frame {start} on: {wrong.size} of {end - start} frames are "
+                                f"different, the first is {start + wrong[0] if wrong.size else 0}")
+        frames += end - start
+    return {"frames_compared": frames, "changes": len(steps)}
+
+
 def compare_with_gains(server, players):
     events = load_events(server.events)
     changes = changes_in(events)

@@ -11,7 +11,10 @@ import random
 import re
 import signal
 import subprocess
+import threading
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from wire import Wire
@@ -29,17 +32,46 @@ class Skip(Exception):
     """The test cannot be made here."""
 
 
-SCENARIOS = []  # (name, function, part of --quick)
+@dataclass(frozen=True)
+class Scenario:
+    name: str
+    function: Callable  # of a Context; returns its figures, or raises Failure or Skip
+    quick: bool  # part of --quick
+    alone: bool  # takes all of the machine: nothing else runs beside it
 
 
-def scenario(name, quick=True):
-    """Registers a test: a function of a Context that returns its figures, or raises Failure or Skip."""
+SCENARIOS = []
+
+
+def scenario(name, quick=True, alone=False):
+    """Registers a test."""
 
     def register(function):
-        SCENARIOS.append((name, function, quick))
+        SCENARIOS.append(Scenario(name, function, quick, alone))
         return function
 
     return register
+
+
+class Canary(threading.Thread):
+    """Notices how late the machine wakes those who sleep: what it does then says nothing about ringmix."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.late = []  # (moment, seconds)
+        self.start()
+
+    def run(self):
+        while True:
+            before = time.monotonic()
+            time.sleep(0.005)
+            now = time.monotonic()
+            if now - before > 0.015:
+                self.late.append((now, now - before - 0.005))
+
+    def latest(self, since):
+        """The most that somebody was woken too late since then, in seconds."""
+        return max((seconds for moment, seconds in list(self.late) if moment >= since), default=0.0)
 
 
 def require(condition, text):
@@ -60,8 +92,9 @@ def wait_until(condition, timeout, what, interval=0.01):
 
 
 class Context:
-    def __init__(self, build, folder, shop, seed, quick):
+    def __init__(self, build, folder, shop, seed, quick, canary=None):
         self.build, self.folder, self.shop, self.quick = Path(build).resolve(), folder, shop, quick
+        self.canary, self.begin = canary, time.monotonic()
         self.random = random.Random(seed)
         self.socket = folder / "s.sock"
         self.processes = []
@@ -86,6 +119,10 @@ class Context:
                       RINGMIX_SERVER=str(self.server_program), RINGMIX_SOCKET=str(self.socket))
         result.update(changes)
         return {key: str(value) for key, value in result.items() if value is not None}
+
+    def machine_late(self):
+        """How late the machine has woken somebody during this test, in seconds."""
+        return self.canary.latest(self.begin) if self.canary else 0.0
 
     def asoundrc(self, text):
         """A private configuration on top of the build's; returns its path, for ALSA_CONFIG_PATH."""

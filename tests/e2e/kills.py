@@ -43,7 +43,7 @@ class Victim:
     def kill(self):
         self.killed_at = time.monotonic()
         self.player.signal(self.weapon)
-        self.player.wait(5)
+        self.player.wait(30)
 
 
 def kill_while(context, weapons, sources, end):
@@ -62,7 +62,7 @@ def kill_while(context, weapons, sources, end):
     return dead
 
 
-def check_tails(victims, clock, parts):
+def check_tails(context, victims, clock, parts):
     """How long after its death each victim was heard (frames)."""
     tails = []
     for victim in victims:
@@ -70,11 +70,12 @@ def check_tails(victims, clock, parts):
             tails.append(part.end - 1 - clock.frame(victim.killed_at))
             require(part.fade <= 240, f"faded out over {part.fade} frames, longer than 5 ms: {part}")
     require(tails, "no victim was ever heard")
-    # A machine without a processor to spare now and then wakes the server late: few may exceed it.
-    late = sum(tail > LONGEST_TAIL for tail in tails)
-    require(late <= max(1, len(tails) // 50) and max(tails) <= 4 * LONGEST_TAIL,
-            f"{late} of {len(tails)} killed players were heard up to {max(tails):.0f} frames after their death")
-    return {"heard_longer_than_50_ms": late,
+    # A machine without a processor to spare wakes the server as late as it likes, now and then: one of them says
+    # nothing, but it does not do so to most of them, and it shows in others' sleep.
+    limit = LONGEST_TAIL + context.machine_late() * 48000
+    require(np.median(tails) <= limit, f"half of {len(tails)} killed players were heard for more than "
+                                       f"{np.median(tails):.0f} frames after their death (at most {limit:.0f})")
+    return {"heard_longer_than_50_ms": sum(tail > LONGEST_TAIL for tail in tails),
             "heard_after_death_max_frames": round(max(tails)),
             "heard_after_death_median_frames": round(float(np.median(tails)))}
 
@@ -90,14 +91,14 @@ def play_and_kill(context, seconds, weapons, ring):
         survivors += start_scattered(context, survivors_sources[4:], 0.1, *BUSY)
         victims = kill_while(context, weapons, victims_sources, time.monotonic() + seconds - 0.5)
         pids = {victim.player.pid for victim in victims}
-        wait_until(lambda: not pids & {client["pid"] for client in server.clients()}, 2, "slots of killed players free")
+        wait_until(lambda: not pids & {client["pid"] for client in server.clients()}, 10, "slots of killed players free")
         for player in survivors:
             player.finish()
         server.wait_free()
     figures = check_recording(server, survivors, [victim.player for victim in victims])
     parts = ended_parts(load_events(server.events))
     if weapons == [signal.SIGKILL]:  # others may drain before they end
-        figures |= check_tails(victims, clock, parts)
+        figures |= check_tails(context, victims, clock, parts)
     return {"clients": 8, "killed": len(victims)} | figures, victims, parts
 
 
@@ -134,7 +135,7 @@ def kill_all(context):
         after = server.status()["frames_played"]
         wait_until(lambda: server.status()["frames_played"] > after + 16384 + 512, 5, "one more turn of the ring")
     figures = check_recording(server, [], players)
-    return {"clients": 8} | figures | check_tails(victims, clock, ended_parts(load_events(server.events)))
+    return {"clients": 8} | figures | check_tails(context, victims, clock, ended_parts(load_events(server.events)))
 
 
 def survivors_and_marks(context, seconds):

@@ -2,6 +2,7 @@
 """Servers that clients start, that close and open their device, and that end."""
 
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from harness import Player, Server, Skip, require, scenario, wait_until
 from playing import check_recording, start_scattered
 from audio import read_wav
+from wire import Wire
 
 
 def processes():
@@ -124,6 +126,35 @@ def autostart_at_socket(context):
     return autostart(context, f'socket "{context.socket}"', env, {})
 
 
+@scenario("autostart-nowhere")
+def autostart_without_runtime_folder(context):
+    """As cron and su do it. The device is free as soon as the last client has left; the server ends later."""
+    marks = context.folder / "nowhere"
+    marks.mkdir()
+    user = unprivileged(context, marks)
+    place = Path(f"/tmp/ringmix-{user.get('user', os.getuid())}")
+    existed = place.exists()
+    instance = f"nowhere-{os.getpid()}-{context.random.randrange(10**6)}"
+    config = context.asoundrc(f'pcm.auto {{ type plug slave.pcm {{ type ringmix instance "{instance}" slave virtual }} }}')
+    env = context.environment(XDG_RUNTIME_DIR=None, RINGMIX_SOCKET=None, HOME="/nonexistent", ALSA_CONFIG_PATH=config)
+    try:
+        players = [Player(context, context.shop.noise(24000, number), device="auto", env=env, cwd="/tmp", **user)
+                   for number in range(2)]
+        for player in players:
+            player.finish()
+        require(len(servers_of(instance)) == 1, f"servers: {servers_of(instance)}")
+        with Wire(place / f"{instance}.sock") as wire:
+            wire.enter()
+            wait_until(lambda: wire.status()["state"] == "closed", 4, "the device is closed before the server ends")
+        require(place.stat().st_mode & 0o777 == 0o700, f"{place} has mode {place.stat().st_mode:o}")
+        wait_until(lambda: not servers_of(instance), 15, "the server ends by itself")
+        return {"clients": 2}
+    finally:
+        stop_servers(instance)
+        if not existed:
+            shutil.rmtree(place, ignore_errors=True)
+
+
 @scenario("autostart-failures")
 def autostart_failures(context):
     """A server that cannot start: its reason is the client's message."""
@@ -140,7 +171,7 @@ def autostart_failures(context):
                                                f"{player.messages()!r}")
 
 
-@scenario("autostart-race", quick=False)
+@scenario("autostart-race", quick=False, alone=True)
 def autostart_race(context):
     """Servers that end as soon as they are alone, while the next players come: each of them finds one."""
     instance = f"race-{os.getpid()}-{context.random.randrange(10**6)}"

@@ -46,6 +46,16 @@ def output_to_pipe(context):
     return {"clients": 2, "frames_compared": len(played), "differences": 0}
 
 
+@scenario("output-limit")
+def output_limit(context):
+    """A file that may not grow any more ends the recording, not the server, and that is said once."""
+    with Server(context, "--rate", "384000", launcher=["prlimit", "--fsize=2000000"]) as server:
+        wait_until(lambda: "File too large" in server.status()["output"], 10, "the status says that the file is full")
+        Player(context, context.shop.noise(24000)).finish()
+        require(server.messages().count("File too large") == 1, f"the log: {server.messages()}")
+    return {"clients": 1}
+
+
 @scenario("many-channels", quick=False)
 def many_channels(context):
     sources = [context.shop.noise(24000, number, channels=channels, level=0.4, raw=True)

@@ -46,12 +46,15 @@ def require_complete(player, parts):
 
 
 def mix_of(recording, parts, players, gains=None, routings=None, **shape):
-    """The sum of all that the players' streams have played."""
+    """The sum of all that the players' streams have played. One that ran dry goes on in another stream, where the
+    one before it ended."""
     mix = Mix(*recording.samples.shape, **shape)
     for player in players:
-        own = parts.get(player.pid, [])
-        for part in own[:1]:
-            mix.add(player.source.samples, part, (gains or {}).get(player, UNITY), (routings or {}).get(player))
+        position = 0
+        for part in parts.get(player.pid, []):
+            mix.add(player.source.samples[position:], part, (gains or {}).get(player, UNITY),
+                    (routings or {}).get(player))
+            position += part.frames
     return mix
 
 

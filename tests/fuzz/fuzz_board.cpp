@@ -22,7 +22,7 @@ using test::Guarded;
 constexpr std::uint32_t board_words = sizeof(abi::Board) / 8;
 constexpr std::uint32_t max_frames = 2000; // larger rings are only slower
 
-enum Operation : std::uint16_t { post, long_post, repair, recombine, lane, set_published, set_now, operations };
+enum Operation : std::uint16_t { post, long_post, repair, recombine, set_published, set_now, operations };
 
 void require(bool condition)
 {
@@ -101,23 +101,12 @@ private:
             return;
         case recombine:
             return core::recombine(view_, what >> 8, static_cast<std::uint32_t>(what & 0xff) << (what & 15));
-        case lane:
-            return look_at(core::checked_lane(view_, view_.board->slots[what % abi::max_slots].config));
         case set_published:
             published_ = what;
             return;
         default:
             now_ = what;
         }
-    }
-
-    void look_at(const core::LaneView& lane) const
-    {
-        if (lane.cells == nullptr)
-            return;
-        const auto offset = static_cast<std::uint64_t>(lane.cells - view_.arena);
-        require(lane.frames > 0 && lane.frame_bytes > 0 && offset <= view_.geometry.arena_bytes);
-        require(lane.frames <= (view_.geometry.arena_bytes - offset) / lane.frame_bytes);
     }
 
     test::FakeBoard fake_;

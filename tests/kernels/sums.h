@@ -41,6 +41,8 @@ inline std::int64_t sample32(const std::byte* at, std::uint32_t format)
         return number(at, 3) << 8;
     case abi::format_s32:
         return number(at, 4);
+    case abi::format_s32_high:
+        return number(at, 4) * 4;
     default: {
         float value;
         std::memcpy(&value, at, sizeof value);

@@ -2,6 +2,7 @@
 //
 // Every variant of the kernels that this processor can run, against sums in 128 bits.
 #include "core/format.h"
+#include "core/gain.h"
 #include "kernels/kernels.h"
 #include "kernels/mix.h"
 #include "tests/kernels/dice.h"
@@ -30,8 +31,8 @@ namespace {
 
 using test::Exact;
 
-constexpr std::uint32_t formats[] = {abi::format_u8,    abi::format_s16, abi::format_s24,
-                                     abi::format_s24_3, abi::format_s32, abi::format_float};
+constexpr std::uint32_t formats[] = {abi::format_u8,  abi::format_s16,   abi::format_s24,     abi::format_s24_3,
+                                     abi::format_s32, abi::format_float, abi::format_s32_high};
 constexpr std::uint32_t device_formats[] = {abi::format_s16, abi::format_s24, abi::format_s24_3, abi::format_s32,
                                             abi::format_float};
 
@@ -98,7 +99,7 @@ public:
             memory_.push_back(std::make_unique<test::Guarded>(std::max<std::size_t>(bytes + shift, 1), at_start));
             std::byte* cells = memory_.back()->data() + (at_start ? shift : 0);
             fill(dice, cells, format, samples, content);
-            const std::uint32_t gains[] = {0, 1, abi::unity_gain, 4 * abi::unity_gain, dice.below(4 * abi::unity_gain)};
+            const std::uint32_t gains[] = {0, 1, abi::unity_gain, max_gain, dice.below(max_gain)};
             sources_.push_back({cells, gains[dice.below(std::size(gains))]});
         }
     }
@@ -249,7 +250,7 @@ TEST_CASE("kernels: 64 lanes of the extremes, all alike, do not overflow")
                                                                                    : edge));
                 for (std::size_t i = sample_bytes(format); i <= cells.size(); i += sample_bytes(format))
                     cells[i - 1] = static_cast<std::byte>(format == abi::format_float ? edge & 0xbf : edge);
-                const std::vector<Source> sources(64, {cells.data(), 4 * abi::unity_gain});
+                const std::vector<Source> sources(64, {cells.data(), max_gain});
                 Exact one = test::sample32(cells.data(), format);
                 for (const std::uint32_t device : device_formats) {
                     std::vector<std::int64_t> wide(samples);
@@ -257,8 +258,7 @@ TEST_CASE("kernels: 64 lanes of the extremes, all alike, do not overflow")
                     k.add_gain[format](wide.data(), sources.data(), 64, samples);
                     Output sum(dice, device, samples);
                     k.finalize[device](sum.data(), narrow.data(), wide.data(), samples);
-                    CHECK(sum.holds(
-                        [&](std::size_t) { return test::device_sample(one * 256 * abi::unity_gain, device); }));
+                    CHECK(sum.holds([&](std::size_t) { return test::device_sample(one * 64 * max_gain, device); }));
                     if (k.mix[format][device] == nullptr)
                         continue;
                     Output out(dice, device, samples);

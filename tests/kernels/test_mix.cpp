@@ -2,6 +2,7 @@
 //
 // The mixing arithmetic against a reference that is written from its definition, in 128 bits.
 #include "core/format.h"
+#include "core/gain.h"
 #include "kernels/mix.h"
 #include "tests/kernels/sums.h"
 
@@ -23,7 +24,7 @@ namespace {
 using test::Exact;
 
 constexpr unsigned seed = 20240229;
-constexpr std::uint32_t loudest = 4 * abi::unity_gain; // +12 dB
+constexpr std::uint32_t loudest = core::max_gain; // +12 dB
 
 using Bytes = std::vector<std::byte>;
 
@@ -78,6 +79,8 @@ Exact reference_sample(std::uint32_t format, const std::byte* at)
         return Exact{number(at, 3)} * (1 << 8);
     case abi::format_s32:
         return number(at, 4);
+    case abi::format_s32_high:
+        return Exact{number(at, 4)} * 4;
     default:
         return reference_float(at);
     }
@@ -234,7 +237,7 @@ public:
     Lane lane(std::size_t frames, std::uint32_t sums)
     {
         Lane lane;
-        lane.format = static_cast<std::uint32_t>(1 + below(6));
+        lane.format = static_cast<std::uint32_t>(1 + below(7));
         lane.channels = one_in(2) ? sums : channels();
         lane.map = map(sums, lane.channels);
         lane.offset = below(17);
@@ -375,7 +378,7 @@ TEST_CASE("mix: any narrow sum is rounded and saturated alike with and without a
 TEST_CASE("mix: an unknown format adds nothing and writes nothing")
 {
     const Lane lane = constant_lane({1, 2, 3, 4});
-    for (const std::uint32_t format : {0u, 7u, 0xffffffffu}) {
+    for (const std::uint32_t format : {0u, 8u, 0xffffffffu}) {
         const LaneShape shape{format, 1, 1, lane.map.data()};
         std::vector<std::int32_t> narrow(5);
         std::vector<std::int64_t> wide(5);

@@ -77,10 +77,7 @@ proctype engine(byte me)
 {
     poster_variables
     store(TO_PUBLISHED, 1);
-#ifndef NO_ENGINE_FENCE
-    fence();
-#endif
-    post(1, 0); /* Engine::mix_within_reach() */
+    post(1, 0); /* Engine::mix_within_reach(): the fence between the two is the one behind the bump */
     mixed = 1
 }
 

@@ -11,6 +11,7 @@
 #include <sstream>
 #include <string>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 using namespace ringmix::os;
@@ -115,6 +116,46 @@ TEST_CASE("a second offset maps the second page")
     const Mapping second = Mapping::shared(memory.get(), page, page, false, "second");
     whole.data()[page] = std::byte{7};
     CHECK(second.data()[0] == std::byte{7});
+}
+
+TEST_CASE("a sparse mapping has memory only where it is provided, also in a program that locks its memory")
+{
+    constexpr std::size_t large = 64 << 20;
+    const auto present = [](const Descriptor& memory) {
+        struct stat status {};
+        return ::fstat(memory.get(), &status) == 0 ? status.st_blocks * 512 : -1;
+    };
+    for (const bool locked : {false, true}) {
+        CAPTURE(locked);
+        CHECK(in_child([&] {
+                  if (locked && ::mlockall(MCL_FUTURE) < 0)
+                      return errno == EPERM || errno == ENOMEM ? 0 : 1; // not allowed here
+                  const Descriptor memory = make_sealed_memory("test", large);
+                  const Mapping mapping = Mapping::sparse(memory.get(), large, "test");
+                  if (present(memory) != 0)
+                      return 2;
+                  provide(memory.get(), 4096 * 16, 4096 * 16);
+                  mapping.data()[4096 * 16] = std::byte{1};
+                  if (present(memory) != 4096 * 16)
+                      return 3;
+                  give_back(memory.get(), 4096 * 16, 4096 * 16);
+                  return present(memory) == 0 && mapping.data()[4096 * 16] == std::byte{0} ? 0 : 4;
+              }) == 0);
+    }
+}
+
+TEST_CASE("a program that may lock only a little is told what to do")
+{
+    CHECK(in_child([] {
+              const rlimit little{8 << 20, 8 << 20};
+              if (::setrlimit(RLIMIT_MEMLOCK, &little) < 0 ||
+                  (::geteuid() == 0 && ::setresuid(nobody, nobody, nobody) < 0) || ::mlockall(MCL_FUTURE) < 0)
+                  return 1;
+              const Descriptor memory = make_sealed_memory("test", 64 << 20);
+              const auto error = error_of([&] { Mapping::sparse(memory.get(), 64 << 20, "arena"); });
+              const std::string text = error.what();
+              return error.code().value() == EAGAIN && text.find("ulimit -l") != std::string::npos ? 0 : 2;
+          }) == 0);
 }
 
 TEST_CASE("touched pages are there")

@@ -4,6 +4,7 @@
 
 #include "support.h"
 
+#include <algorithm>
 #include <doctest/doctest.h>
 
 using namespace ringmix::os;
@@ -50,14 +51,66 @@ TEST_CASE("a user's server listens in the runtime directory")
     CHECK(as_user([] { return server_socket_path("x") == "/run/user/1000/ringmix/x.sock"; }));
 }
 
-TEST_CASE("without a usable runtime directory it is the system's")
+TEST_CASE("without a usable runtime directory it is the system's, or one of the user's own in /tmp")
 {
     const Variable socket("RINGMIX_SOCKET", "");
     for (const char* useless : {static_cast<const char*>(nullptr), "", "relative/path"}) {
         const Variable runtime("XDG_RUNTIME_DIR", useless);
-        CHECK(as_user([] { return server_socket_path("x") == "/run/ringmix/x.sock"; }));
-        CHECK(client_socket_paths("x") == Paths{"/run/ringmix/x.sock"});
+        CHECK(as_user([] {
+            if (::access("/run/ringmix", W_OK | X_OK) == 0)
+                return server_socket_path("x") == "/run/ringmix/x.sock";
+            return server_socket_path("x") == "/tmp/ringmix-" + std::to_string(::geteuid()) + "/x.sock";
+        }));
+        CHECK(as_user([] { return client_socket_paths("x").front() == "/run/ringmix/x.sock"; }));
     }
+}
+
+// As a user whose directory nobody else uses.
+TEST_CASE("the user's own directory in /tmp is believed only if it is the user's alone")
+{
+    if (::geteuid() != 0)
+        return;
+    constexpr uid_t stranger = 54321;
+    const std::string own = "/tmp/ringmix-54321";
+    const std::string path = own + "/x.sock";
+    const auto as_stranger = [](auto&& condition) {
+        return in_child([&] {
+                   if (::setresuid(stranger, stranger, stranger) < 0)
+                       return 2;
+                   return condition() ? 0 : 1;
+               }) == 0;
+    };
+    const auto offered = [&] {
+        const Paths paths = client_socket_paths("x");
+        return std::find(paths.begin(), paths.end(), path) != paths.end();
+    };
+    const auto makes = [&] {
+        try {
+            make_directories_for(path);
+            return true;
+        } catch (const std::system_error&) {
+            return false;
+        }
+    };
+    const Variable socket("RINGMIX_SOCKET", nullptr);
+    const Variable runtime("XDG_RUNTIME_DIR", nullptr);
+    std::filesystem::remove_all(own);
+    CHECK(as_stranger([&] { return !offered(); }));
+    CHECK(as_stranger(makes));
+    CHECK(as_stranger(offered));
+    CHECK(as_stranger(makes)); // again
+
+    REQUIRE(::chmod(own.c_str(), 0755) == 0);
+    CHECK(as_stranger([&] { return !offered() && !makes(); }));
+    REQUIRE(::chmod(own.c_str(), 0700) == 0);
+    REQUIRE(::chown(own.c_str(), nobody, nobody) == 0);
+    CHECK(as_stranger([&] { return !offered() && !makes(); }));
+    std::filesystem::remove_all(own);
+    const TemporaryDirectory elsewhere;
+    REQUIRE(::chown(elsewhere.path().c_str(), stranger, stranger) == 0);
+    std::filesystem::create_directory_symlink(elsewhere.path(), own);
+    CHECK(as_stranger([&] { return !offered() && !makes(); }));
+    std::filesystem::remove(own);
 }
 
 TEST_CASE("root's server is the system's")

@@ -63,21 +63,6 @@ TEST_CASE("a thread is named, long names are cut")
     CHECK(name == "ringmix-a-very-");
 }
 
-TEST_CASE("a thread blocks its signals and nobody else's")
-{
-    bool blocked = false;
-    std::thread([&] {
-        block_signals();
-        sigset_t mask;
-        ::pthread_sigmask(SIG_SETMASK, nullptr, &mask);
-        blocked = ::sigismember(&mask, SIGTERM) && ::sigismember(&mask, SIGINT) && ::sigismember(&mask, SIGCHLD);
-    }).join();
-    CHECK(blocked);
-    sigset_t mask;
-    ::pthread_sigmask(SIG_SETMASK, nullptr, &mask);
-    CHECK_FALSE(::sigismember(&mask, SIGTERM));
-}
-
 TEST_CASE("realtime scheduling is granted to one thread, or refused with an errno")
 {
     bool granted = false;

@@ -213,10 +213,10 @@ TEST_CASE("as many descriptors as allowed, and not one more")
     CHECK(error_of([&] { send_packet(pair.a.get(), bytes_of("more"), more); }).code().value() == EINVAL);
 }
 
-TEST_CASE("too many descriptors from a stranger: truncated, none leaks")
+TEST_CASE("all descriptors from a stranger are received, and none leaks")
 {
     const Pair pair;
-    constexpr std::size_t count = max_passed_descriptors + 3;
+    constexpr std::size_t count = 253; // the most that the kernel takes
     Pipe pipe;
     alignas(cmsghdr) std::byte control[CMSG_SPACE(count * sizeof(int))] = {};
     char text[] = "many";
@@ -237,8 +237,8 @@ TEST_CASE("too many descriptors from a stranger: truncated, none leaks")
     {
         const auto received = receive(pair.b.get());
         CHECK(received.text == "many");
-        CHECK(received.truncated);
-        CHECK(received.descriptors.size() == max_passed_descriptors);
+        CHECK_FALSE(received.truncated); // the kernel would have closed them here, and that may block
+        CHECK(received.descriptors.size() == count);
         CHECK_FALSE(readable(pipe.reading.get(), 0));
     }
     CHECK(readable(pipe.reading.get(), 0)); // no writer is left

@@ -4,6 +4,8 @@
 
 #include "support.h"
 
+#include <atomic>
+
 using namespace ringmix::test;
 
 namespace {
@@ -88,6 +90,98 @@ TEST_CASE("a full paused PCM does not wake its program, nor block it for ever")
     CHECK(wakes < 5);
     REQUIRE(snd_pcm_pause(pcm, 0) == 0);
     REQUIRE(::poll(descriptors.data(), 1, patience_ms) == 1);
+}
+
+TEST_CASE("a write to a full paused PCM waits until it is resumed")
+{
+    constexpr std::uint64_t frames = 4800 * 3;
+    Server server;
+    Pcm pcm(server, Setup{});
+    pcm.write(tone, 0, 4800);
+    pcm.wait_played(480);
+    REQUIRE(snd_pcm_pause(pcm, 1) == 0);
+    std::atomic<unsigned> calls{0};
+    std::thread writer([&] { // as programs do: what was not taken is written again
+        for (std::uint64_t position = 4800; position < frames; calls++) {
+            const auto bytes = tone.frames(position, frames - position);
+            const snd_pcm_sframes_t taken = snd_pcm_writei(pcm, bytes.data(), frames - position);
+            REQUIRE(taken >= 0);
+            position += static_cast<std::uint64_t>(taken);
+        }
+    });
+    const std::uint64_t begun = server.recorded_so_far().frames();
+    const auto keeps_still = [&] {
+        CHECK(pcm.state() == SND_PCM_STATE_PAUSED); // whenever anybody looks
+        return server.recorded_so_far().frames() > begun + 4800;
+    };
+    CHECK(eventually(keeps_still));
+    CHECK(pcm.avail() == 0);
+    CHECK(pcm.delay() >= 4800);
+    CHECK(calls == 0); // one call that has taken what fits, and waits with the rest
+    REQUIRE(snd_pcm_pause(pcm, 0) == 0);
+    writer.join();
+    CHECK(pcm.state() == SND_PCM_STATE_RUNNING);
+    REQUIRE(snd_pcm_drain(pcm) == 0);
+    CHECK(check_pieces(server.recording(2), frames) == 2);
+}
+
+TEST_CASE("drop ends the write that waits for a paused PCM")
+{
+    Server server;
+    Pcm pcm(server, Setup{});
+    pcm.write(tone, 0, 4800);
+    REQUIRE(snd_pcm_pause(pcm, 1) == 0);
+    pcm.write(tone, 0, static_cast<std::uint64_t>(pcm.avail()));
+    std::atomic<bool> ended{false};
+    snd_pcm_sframes_t result = 0;
+    std::thread writer([&] {
+        const auto bytes = tone.frames(0, 480);
+        result = snd_pcm_writei(pcm, bytes.data(), 480);
+        ended = true;
+    });
+    const std::uint64_t begun = server.recorded_so_far().frames();
+    CHECK(eventually([&] { return server.recorded_so_far().frames() > begun + 2400; }));
+    CHECK(!ended);
+    REQUIRE(snd_pcm_drop(pcm) == 0);
+    CHECK(eventually([&] { return ended.load(); }));
+    writer.join();
+    CHECK(result < 0);
+}
+
+TEST_CASE("a write that does not block says -EAGAIN while a full PCM is paused")
+{
+    Server server;
+    Pcm pcm(server, Setup{});
+    pcm.write(tone, 0, 4800);
+    REQUIRE(snd_pcm_pause(pcm, 1) == 0);
+    REQUIRE(snd_pcm_nonblock(pcm, 1) == 0);
+    const auto bytes = tone.frames(0, 4800);
+    const snd_pcm_sframes_t room = pcm.avail();
+    if (room > 0)
+        CHECK(snd_pcm_writei(pcm, bytes.data(), 4800) == room);
+    for (int i = 0; i < 3; i++) {
+        CHECK(snd_pcm_writei(pcm, bytes.data(), 480) == -EAGAIN);
+        CHECK(pcm.avail() == 0);
+        CHECK(pcm.state() == SND_PCM_STATE_PAUSED);
+    }
+}
+
+TEST_CASE("who asks for room first is not made to wait by a paused PCM")
+{
+    Server server;
+    Pcm pcm(server, Setup{});
+    pcm.write(tone, 0, 4800);
+    REQUIRE(snd_pcm_pause(pcm, 1) == 0);
+    pcm.write(tone, 0, static_cast<std::uint64_t>(pcm.avail()));
+    const auto bytes = tone.frames(0, 480);
+    for (int i = 0; i < 5; i++) {
+        const snd_pcm_sframes_t room = snd_pcm_avail_update(pcm);
+        CHECK(room <= 1);
+        if (room > 0)
+            CHECK(snd_pcm_writei(pcm, bytes.data(), static_cast<snd_pcm_uframes_t>(room)) == 0);
+    }
+    REQUIRE(snd_pcm_pause(pcm, 0) == 0);
+    REQUIRE(snd_pcm_drain(pcm) == 0);
 }
 
 TEST_CASE("drop, drain and prepare of a paused PCM")

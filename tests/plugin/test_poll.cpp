@@ -71,7 +71,11 @@ TEST_CASE("a polling program is woken once per period and plays exactly")
     SUBCASE("period 480") { setup.avail_min = 480; }
     SUBCASE("avail_min of two periods") { setup.avail_min = 960; }
     SUBCASE("avail_min of three frames less than the buffer") { setup.avail_min = 4797; }
-    SUBCASE("a period of 441 frames") { setup.avail_min = setup.period = 441; }
+    SUBCASE("a period of 441 frames")
+    {
+        setup.avail_min = setup.period = 441;
+        setup.buffer = 4410;
+    }
     pcm.configure(setup);
     const Counts counts = play_polling(pcm, 40);
     check_wakes(counts);

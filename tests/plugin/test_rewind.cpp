@@ -97,20 +97,23 @@ TEST_CASE("rewind, then drain: the rewound part is not heard")
 TEST_CASE("rewind of more than can be changed: what is too late stays, the rest is replaced")
 {
     Server server;
-    Pcm pcm(server, long_buffer(false));
-    pcm.write(tone, 0, 9600);
+    constexpr std::uint64_t frames = 48000; // much longer than this process may be held up
+    Setup setup = long_buffer(false);
+    setup.buffer = frames;
+    Pcm pcm(server, setup);
+    pcm.write(tone, 0, frames);
     pcm.wait_played(2400);
     pcm.avail(); // while hw_ptr is 0 as well, this would look like a reset
-    REQUIRE(snd_pcm_rewind(pcm, 9600) == 9600);
-    pcm.write(other, 0, 9600);
+    REQUIRE(snd_pcm_rewind(pcm, frames) == static_cast<snd_pcm_sframes_t>(frames));
+    pcm.write(other, 0, frames);
     REQUIRE(snd_pcm_drain(pcm) == 0);
     const Recording recording = server.recording();
     const std::uint64_t first = recording.streams[0].first;
-    const std::int64_t changed = recording.differs(first, tone, 0, 9600);
+    const std::int64_t changed = recording.differs(first, tone, 0, frames);
     CHECK(changed > 0);
-    REQUIRE(changed < 9600);
+    REQUIRE(changed < static_cast<std::int64_t>(frames));
     CHECK(recording.differs(first + static_cast<std::uint64_t>(changed), other, static_cast<std::uint64_t>(changed),
-                            9600 - static_cast<std::uint64_t>(changed)) == -1);
+                            frames - static_cast<std::uint64_t>(changed)) == -1);
 }
 
 TEST_CASE("rewind of more than can be changed stops a PCM that stops at an underrun")

@@ -49,10 +49,10 @@ TEST_CASE("a drain ends with -ENODEV when the server has died")
 {
     Server server;
     Setup setup;
-    setup.buffer = 144000;
+    setup.buffer = 96000;
     setup.period = 48000;
     Pcm pcm(server, setup);
-    pcm.write(tone, 0, 144000);
+    pcm.write(tone, 0, 96000);
     const Quiet quiet;
     std::atomic<int> result{1};
     std::thread drainer([&] { result = snd_pcm_drain(pcm); });
@@ -70,19 +70,19 @@ TEST_CASE("poll() wakes and tells when the server has died")
 {
     Server server;
     Setup setup;
-    setup.buffer = 144000;
+    setup.buffer = 96000;
     setup.period = 48000;
     Pcm pcm(server, setup);
-    SUBCASE("while running") { pcm.write(tone, 0, 144000); }
+    SUBCASE("while running") { pcm.write(tone, 0, 96000); }
     SUBCASE("while paused")
     {
-        pcm.write(tone, 0, 144000);
+        pcm.write(tone, 0, 96000);
         REQUIRE(snd_pcm_pause(pcm, 1) == 0);
         REQUIRE(snd_pcm_forward(pcm, static_cast<snd_pcm_uframes_t>(pcm.avail())) >= 0); // full
     }
     SUBCASE("while prepared")
     {
-        pcm.write(tone, 0, 143999);
+        pcm.write(tone, 0, 95999);
         snd_pcm_forward(pcm, 1);
     }
     auto descriptors = pcm.descriptors();

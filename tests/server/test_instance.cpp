@@ -24,8 +24,8 @@ abi::Geometry geometry_of(std::uint32_t format, std::uint32_t clip, std::uint32_
     options.clip = clip;
     options.dither = dither;
     ClientNames names;
-    Retired retired;
-    return Instance(options, listen, names, retired).view().geometry;
+    Doorbell bell;
+    return Instance(open_device(options.wishes, listen), options, listen, names, bell).view().geometry;
 }
 
 } // namespace

@@ -54,7 +54,7 @@ TEST_CASE("options: defaults")
     CHECK(options.socket_mode == 0600);
     CHECK(options.idle_seconds < 0);
     CHECK_FALSE(options.autostarted);
-    CHECK(options.arena_bytes == 4u << 20);
+    CHECK(options.arena_bytes == 0); // by the rate
     CHECK(options.log_level == server::LogLevel::info);
 }
 
@@ -83,12 +83,18 @@ TEST_CASE("options: all of them")
 TEST_CASE("options: idle")
 {
     CHECK(parse({"--autostarted"}).autostarted);
-    CHECK(parse({"--autostarted"}).idle_seconds == 5);
+    CHECK(parse({}).end_seconds < 0);
+    CHECK(parse({"--autostarted"}).idle_seconds == 0); // the device is free at once
+    CHECK(parse({"--autostarted"}).end_seconds == 5);
     CHECK(parse({"--idle", "2.5"}).idle_seconds == 2.5);
+    CHECK(parse({"--idle", "2.5"}).end_seconds < 0);
     CHECK(parse({"--idle", "0", "--autostarted"}).idle_seconds == 0);
+    CHECK(parse({"--idle", "0", "--autostarted"}).end_seconds == 0);
     CHECK(contains(refusal({"--device", "virtual", "--output", "x.wav", "--idle", "5"}), "--idle"));
     CHECK(parse({"--autostarted", "--idle", "60"}).idle_seconds == 60);
+    CHECK(parse({"--autostarted", "--idle", "60"}).end_seconds == 60);
     CHECK(parse({"--autostarted", "--idle", "never"}).idle_seconds < 0);
+    CHECK(parse({"--autostarted", "--idle", "never"}).end_seconds < 0);
     for (const char* value : {"", "-1", "-0", "inf", "nan", "1e3", "5s", " 5", "1000001"}) {
         CAPTURE(value);
         CHECK(contains(refusal({"--idle", value}), "--idle"));

@@ -76,7 +76,6 @@ void name_thread(const char* name) noexcept
         fibre.temper = machine().engine_temper;
 }
 
-void block_signals() noexcept {}
 
 } // namespace ringmix::os
 

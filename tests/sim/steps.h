@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
 // steps.h: the shared words of ringmix/abi.h as the simulator has them: each access is a step, between any two
-// of which its scheduler may let somebody else run. Included by abi.h where RINGMIX_SIMULATED is defined,
-// which is in the simulator's build of the product only.
+// of which its scheduler may let somebody else run. Included before everything else (meson.build) in the
+// simulator's build of the product, where RINGMIX_SIMULATED is defined, and in no other.
 
 #pragma once
 

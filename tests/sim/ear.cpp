@@ -131,8 +131,11 @@ void Ear::time_passes()
             spare_cells(score->give_cells_back());
         return done;
     });
+    now_before_ = now();
     if (engine_ == nullptr)
         return;
+    if (engine_->interrupted && world->now() - engine_->since > 5 * ms)
+        engine_trouble_ns_ = world->now();
     if (engine_->waits != engine_waits_) { // it has finished a cycle
         engine_waits_ = world->looks = engine_->waits;
         engine_idle_ns_ = world->now();
@@ -159,7 +162,8 @@ bool Ear::engine_stalled() const noexcept
 
 bool Ear::engine_late() const noexcept
 {
-    return engine_ == nullptr || world->now() - engine_idle_ns_ > 100 * ms + 20 * ms;
+    return engine_ == nullptr || world->now() - engine_idle_ns_ > 100 * ms + 20 * ms ||
+           world->now() < engine_trouble_ns_ + 60 * ms;
 }
 
 void Ear::disturbed(std::int64_t ns) { disturbed_until_ = std::max(disturbed_until_, world->now() + ns); }

@@ -222,7 +222,7 @@ void Score::perhaps_in_gap()
 {
     if (!(running_ || started_) || peek::range_word(slot_) != 0 || peek::tail_shown(slot_))
         return;
-    const std::uint64_t now = ear_.now();
+    const std::uint64_t now = ear_.now_before(); // when somebody ran last
     const std::uint64_t first = std::max(now - std::min<std::uint64_t>(now, ear_.truth().lag), ear_.heard_to());
     const std::uint64_t last = std::min(ear_.high(), last_);
     for (std::uint64_t frame = std::max(first, gap_to_); frame < last; frame++) {
@@ -341,7 +341,7 @@ void Score::end_start()
     running_ = true;
     ear_.counts.streams++;
     if (!started_) { // nothing to play, or too late for all of it
-        if (end_ > floor_ && !floating_)
+        if (std::min(end_, end_low_) > floor_ && !floating_)
             fail("{}: it says that it runs, and nothing is published", name_);
         floating_ = true;
         return;
@@ -434,10 +434,12 @@ void Score::end_stop(bool faded)
     if (!was_running || unplaced_)
         return;
     settle_stop(true);
-    const std::uint64_t fade = cut_end_ - cut_;
-    const std::uint64_t expected = faded ? std::min<std::uint64_t>(ear_.truth().fade, origin_ + old_end_ - cut_) : 0;
-    if (cut_known_ && fade != expected)
-        fail("{}: fades over {} frames, not {}", name_, fade, expected);
+    const std::uint64_t most = ear_.truth().fade;
+    const auto expected = [&](std::uint64_t end) {
+        return faded ? std::min(most, std::max(origin_ + end, cut_) - cut_) : 0;
+    };
+    if (const std::uint64_t fade = cut_end_ - cut_; cut_known_ && (fade < expected(end_low_) || fade > expected(old_end_)))
+        fail("{}: fades over {} frames, not {} to {}", name_, fade, expected(end_low_), expected(old_end_));
 }
 
 void Score::end_nothing()
@@ -477,7 +479,7 @@ void Score::paused_at(std::int64_t position)
     const std::uint64_t first = origin_ + floor_;
     if (ear_.quiet_time() && (stands < std::max(first, low_) || stands > std::max(first, ear_.high())))
         fail("{}: paused at frame {}, not between {} and {}", name_, stands, low_, ear_.high());
-    if (cut_known_ && cut_ < origin_ + old_end_ && stands != cut_)
+    if (cut_known_ && cut_ < origin_ + std::min(old_end_, end_low_) && stands != cut_)
         fail("{}: was cut at frame {}, and says {}", name_, cut_, stands);
     floor_ = static_cast<std::uint64_t>(position);
 }
@@ -616,7 +618,7 @@ void Score::watch_gain()
     }
     gain_word_ = gain.word;
     world->note("the server changes a gain to, until, slot", gain.target, gain.end, slot_);
-    if (gain.flat && gain.target == target_) // from what it was to what it was
+    if (gain.target == target_) // from what it was, or is to be, to the same
         return forget_asked(gain.target);
     const auto made = std::find_if(asked_.begin(), asked_.end(), [&](const Asked& a) { return a.gain == gain.target; });
     if (made == asked_.end())
@@ -633,15 +635,17 @@ void Score::watch_gain()
         fail("{}: gain becomes {} at once", name_, gain.target);
     }
     target_ = gain.target;
-    asked_.erase(asked_.begin(), made);
     forget_asked(gain.target);
 }
 
 // Several that ask for the same may be answered by one change.
 void Score::forget_asked(std::uint32_t gain)
 {
-    while (!asked_.empty() && asked_.front().gain == gain)
-        asked_.erase(asked_.begin());
+    auto made = std::find_if(asked_.begin(), asked_.end(), [gain](const Asked& a) { return a.gain == gain; });
+    while (made != asked_.end() && made->gain == gain)
+        ++made;
+    if (made != asked_.begin() && std::prev(made)->gain == gain)
+        asked_.erase(asked_.begin(), made);
 }
 
 } // namespace ringmix::sim

@@ -223,7 +223,10 @@ void Score::perhaps_in_gap()
     if (!(running_ || started_) || peek::range_word(slot_) != 0 || peek::tail_shown(slot_))
         return;
     const std::uint64_t now = ear_.now_before(); // when somebody ran last
-    const std::uint64_t first = std::max(now - std::min<std::uint64_t>(now, ear_.truth().lag), ear_.heard_to());
+    // What the virtual device plays can still be changed, by one who began when it was ahead.
+    const std::uint64_t first = ear_.truth().is_virtual
+                                    ? ear_.heard_to()
+                                    : std::max(now - std::min<std::uint64_t>(now, ear_.truth().lag), ear_.heard_to());
     const std::uint64_t last = std::min(ear_.high(), last_);
     for (std::uint64_t frame = std::max(first, gap_to_); frame < last; frame++) {
         if (const Cell* old = cell(frame); old != nullptr && old->count != 0) {

@@ -134,6 +134,8 @@ void Ear::time_passes()
     now_before_ = now();
     if (engine_ == nullptr)
         return;
+    if (engine_stalled())
+        engine_stood_ns_ = world->now();
     if (engine_->interrupted && world->now() - engine_->since > 5 * ms)
         engine_trouble_ns_ = world->now();
     if (engine_->waits != engine_waits_) { // it has finished a cycle
@@ -282,7 +284,7 @@ bool Ear::excused(std::uint64_t frame)
         counts.unreached++;
         return true;
     }
-    if (engine_stalled()) {
+    if (engine_stalled() || (truth_.is_virtual && world->now() < engine_stood_ns_ + 12 * ms)) {
         counts.engine_stood++;
         return true;
     }

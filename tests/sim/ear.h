@@ -122,6 +122,7 @@ private:
     const Fibre* engine_ = nullptr;
     std::uint64_t engine_waits_ = 0;
     std::int64_t engine_idle_ns_ = 0;
+    std::int64_t engine_stood_ns_ = -second;   // when it was seen to stand in a cycle
     std::int64_t engine_trouble_ns_ = -second; // when it was seen to stand for long
     std::uint64_t next_ = 0; // virtual: the next frame
     std::uint64_t now_before_ = 0;

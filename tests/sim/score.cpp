@@ -177,8 +177,11 @@ void Score::perhaps_written()
         return;
     applied_ = true;
     const std::uint64_t first = std::max(low_, origin_ + write_at_);
-    for (std::uint64_t frame = first; frame < origin_ + write_at_ + write_frames_; frame++)
+    for (std::uint64_t frame = first; frame < origin_ + write_at_ + write_frames_; frame++) {
         add(frame, {frame - origin_, write_version_, 0});
+        if (frame < origin_ + old_end_) // libasound may write in two parts: the stream ends between them
+            add(frame, {});
+    }
     for (std::uint64_t frame = std::max(first, origin_ + write_at_ + write_frames_); frame < origin_ + old_end_; frame++)
         add(frame, {});
 }
@@ -353,7 +356,8 @@ void Score::end_start()
     if (floating_) {
         floating_ = false;
         late_possible |= first < high;
-        late_certain |= origin_ + write_at_ < low_ && write_frames_ > 0;
+        late_certain |= (origin_ + write_at_ < low_ || write_at_ < floor_) && write_frames_ > 0;
+        late_possible |= late_certain;
     } else {
         check_start(first, stood);
     }
@@ -513,6 +517,7 @@ void Score::limit(std::uint64_t position)
 void Score::die()
 {
     dead_ = true;
+    died_ns_ = world->now();
     ear_.counts.deaths++;
     if (ask_ == Ask::none) {
         low_ = ear_.low();
@@ -556,7 +561,7 @@ void Score::bury()
         ask_ = Ask::none;
         return;
     }
-    if (world->now() > began_ns_ + soon && range && !ear_.engine_late())
+    if (world->now() > died_ns_ + soon && range && !ear_.engine_late())
         fail("{}: dead, and the server has not noticed", name_);
 }
 

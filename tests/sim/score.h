@@ -167,7 +167,7 @@ private:
     bool dead_ = false, silent_ = false, buried_ = false;
 
     Ask ask_ = Ask::none;
-    std::int64_t began_ns_ = 0;
+    std::int64_t began_ns_ = 0, died_ns_ = 0;
     std::uint64_t low_ = 0;  // the earliest horizon of the call
     std::uint64_t write_at_ = 0, write_frames_ = 0;
     std::uint32_t write_version_ = 0;

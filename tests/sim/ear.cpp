@@ -288,6 +288,14 @@ bool Ear::excused(std::uint64_t frame)
         counts.engine_stood++;
         return true;
     }
+    const bool ending = std::any_of(open_.begin(), open_.end(), [](const Score* score) { return score->perhaps_ending(); });
+    for (const auto& [number, batch] : batches_) {
+        const std::uint64_t its_place = (frame % truth_.ring + truth_.ring - batch.from % truth_.ring) % truth_.ring;
+        if (ending && batch.open && its_place < batch.frames && frame < high()) {
+            counts.gap++; // or in both
+            return true;
+        }
+    }
     for (const auto& [number, batch] : batches_) {
         const Fibre& fibre = *world->fibres()[number];
         if (!batch.open || world->now() - batch.since < grace_ns() || !fibre.interrupted)

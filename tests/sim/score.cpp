@@ -164,6 +164,7 @@ void Score::begin_write(std::uint64_t position, std::uint64_t frames, std::uint3
         running_ = false;
     if (running_)
         return;
+    runs_before_ = runs_;
     const std::uint64_t from = std::max(position, floor_); // what lies before was heard
     put_run(from, position + frames, version);
     end_ = end_low_ = position + frames;
@@ -309,7 +310,12 @@ void Score::end_write(std::uint64_t frames, bool running, bool found)
         not_stopped();
     appl_ = write_at_ + frames;
     if (!was_running) {
-        if (frames > 0 && write_at_ < floor_) // it was paused after it had run dry
+        if (frames == 0) { // nothing was taken: nothing was changed
+            runs_ = runs_before_;
+            end_ = end_low_ = old_end_;
+            return;
+        }
+        if (write_at_ < floor_) // it was paused after it had run dry
             late_possible = late_certain = true;
         end_ = end_low_ = appl_;
         return cut_runs(end_);

@@ -76,6 +76,8 @@ int Card::start()
     stamp_ns_ = 0; // until it moves
     state_ = State::running;
     world->note("the card starts", epoch_);
+    if (epoch_ > 1 && restarted)
+        restarted();
     arm();
     return 0;
 }
@@ -122,9 +124,29 @@ void Card::jump(std::uint64_t frames)
     arm();
 }
 
+void Card::skip_to(std::int64_t time)
+{
+    if (state_ != State::running || time <= world->now())
+        return;
+    update();
+    for (std::size_t i = 0; i < std::size_t{shape_.ring_frames} * frame_bytes_; i++)
+        if (ring_->data[i] != std::byte{0})
+            fail("the ring is not silent, and nobody has run for two turns of it");
+    arming_++;
+    skipping_until_ = time;
+    world->at(time, [this] {
+        skipping_until_ = 0;
+        if (state_ != State::running)
+            return;
+        read_ = position_at(world->now()) + habits_.fifo_frames;
+        update();
+        arm();
+    });
+}
+
 void Card::advance()
 {
-    if (state_ != State::running)
+    if (state_ != State::running || skipping_until_ != 0)
         return;
     const std::uint64_t to = position_at(world->now()) + habits_.fifo_frames;
     std::uint64_t offset = read_ % shape_.ring_frames;

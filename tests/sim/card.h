@@ -49,6 +49,7 @@ public:
     void unplug();
     void jump(std::uint64_t frames); // its position leaps
     int start_error = 0;             // start() fails so
+    void skip_to(std::int64_t time); // nobody looks until then, and its ring is silent: that is not played frame by frame
 
     // What everybody may read.
     os::KernelPcm::Position position(bool narrow) const noexcept;
@@ -61,6 +62,8 @@ public:
     // Reads what has become due; `heard` gets each frame.
     void advance();
     std::function<void(std::uint64_t frame, const std::byte* bytes)> heard;
+
+    std::function<void()> restarted;
 
     // The engine's PCM timer.
     std::shared_ptr<Counter> ticks = std::make_shared<Counter>();
@@ -87,6 +90,7 @@ private:
     std::uint64_t silenced_ = 0;  // before it the kernel has written silence
     std::uint64_t hw_ = 0;        // published, not wrapped
     std::int64_t stamp_ns_ = 0;   // its time
+    std::int64_t skipping_until_ = 0;
     std::uint64_t arming_ = 0;    // the interrupt that is awaited
 };
 

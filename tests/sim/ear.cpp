@@ -39,7 +39,7 @@ std::uint64_t Ear::now() const noexcept
         const auto passed = static_cast<unsigned __int128>(world->now() - start_ns_);
         return static_cast<std::uint64_t>(passed * truth_.rate / std::uint64_t{second});
     }
-    if (card->epoch() == known_epoch_)
+    if (card->epoch() == known_epoch_ && !stands())
         last_now_ = base_ + card->played();
     return last_now_;
 }
@@ -50,7 +50,11 @@ std::uint64_t Ear::low() const noexcept
     return now - std::min<std::uint64_t>(now, truth_.lag);
 }
 
-std::uint64_t Ear::high() const noexcept { return now() + truth_.margin + truth_.lead; }
+// While the device stands, programs think for a cycle of the engine that it goes on.
+std::uint64_t Ear::high() const noexcept
+{
+    return now() + truth_.margin + truth_.lead + (stands() ? truth_.rate / 40 : 0);
+}
 
 std::int64_t Ear::grace_ns() const noexcept
 {
@@ -114,6 +118,8 @@ void Ear::follow_device()
         if (known_epoch_ != 0 && base < last_now_ - std::min<std::uint64_t>(last_now_, truth_.ring))
             fail("after its restart the device goes on at frame {}, and was at {}", base, last_now_);
         base_ = base;
+        if (known_epoch_ != 0)
+            disturbed(60 * ms);
         known_epoch_ = card->epoch();
     }
 }
@@ -151,6 +157,7 @@ void Ear::time_passes()
 
 void Ear::somebody_runs()
 {
+    follow_device();
     for (Score* score : open_)
         if (score->busy() || score->dead())
             score->passes();
@@ -168,7 +175,11 @@ bool Ear::engine_late() const noexcept
            world->now() < engine_trouble_ns_ + 60 * ms;
 }
 
-void Ear::disturbed(std::int64_t ns) { disturbed_until_ = std::max(disturbed_until_, world->now() + ns); }
+void Ear::disturbed(std::int64_t ns)
+{
+    now(); // as long as it is known
+    disturbed_until_ = std::max(disturbed_until_, world->now() + ns);
+}
 
 void Ear::batch(std::uint32_t point, std::uint64_t from, std::uint32_t frames)
 {

@@ -77,8 +77,11 @@ public:
     void heard_silence(std::uint64_t count);
     void heard_of_card(std::uint64_t epoch, std::uint64_t frame, const std::byte* bytes);
     void disturbed(std::int64_t ns); // the device was: for so long positions may be wrong
-    bool quiet_time() const noexcept { return world->now() >= disturbed_until_; }
+    bool stands() const noexcept { return card && card->state() != Card::State::running; }
+    bool quiet_time() const noexcept { return world->now() >= disturbed_until_ && !stands(); }
+    bool quiet_since(std::int64_t time) const noexcept { return time >= disturbed_until_ && quiet_time(); }
     std::int64_t disturbed_until() const noexcept { return disturbed_until_; }
+    bool stands_for_long() const noexcept { return world->now() >= disturbed_until_ && stands() && !engine_late(); }
 
     // Posters (core/test_hooks.h).
     void batch(std::uint32_t point, std::uint64_t from, std::uint32_t frames);

@@ -34,6 +34,8 @@ snd_pcm_sframes_t Pcm::avail()
         fail("{}: the pointer goes back from {} to {}", name_, last_place_, place);
     if ((room < low || room > score_->room_high()) && ear->quiet_time())
         fail("{}: room for {} frames, not {} to {}", name_, room, low, score_->room_high());
+    if (ear->stands_for_long() && room > score_->room_high())
+        fail("{}: the device stands, and time goes on: room for {} frames, not {}", name_, room, score_->room_high());
     last_place_ = place;
     return room;
 }
@@ -106,7 +108,7 @@ bool Pcm::wait(int most_ms)
             return true;
         if (due && ear->quiet_time())
             fail("{}: an underrun is due and is not reported to poll", name_);
-        if (in != SND_PCM_STATE_RUNNING || score_->floating() || !ear->quiet_time()) {
+        if (in != SND_PCM_STATE_RUNNING || score_->floating() || !ear->quiet_since(began)) {
             if (events != 0)
                 return true;
             continue;
@@ -138,6 +140,7 @@ void Pcm::drain()
     draining_ = true;
     const std::uint64_t end = score_->appl();
     const std::uint64_t asked_at = ear->now();
+    const std::int64_t began = world->now();
     const bool was_running = score_->running();
     bool begun = was_running;
     score_->begin(Ask::drain);
@@ -176,7 +179,7 @@ void Pcm::drain()
     }
     const Ear::Truth& truth = ear->truth();
     const std::uint64_t last = score_->origin() + end + truth.latency;
-    if (!score_->floating() && ear->quiet_time()) {
+    if (!score_->floating() && ear->quiet_since(began)) {
         if (ear->now() + truth.lead < last)
             fail("{}: drained at frame {}, and the last one is heard at {}", name_, ear->now(), last);
         const std::int64_t own = world->now() - world->current()->wake_due; // this program's own time since it was woken

@@ -318,7 +318,13 @@ void mix_gains(std::uint64_t seed, std::int64_t mean_ns)
         if (all.empty())
             continue;
         Score& score = *all[dice.below(all.size())];
-        change_one(connection, score, dice);
+        try {
+            change_one(connection, score, dice);
+        } catch (const client::ClientError& error) {
+            if (machine().device_gone)
+                return;
+            fail("the mixer is told: {}", error.what());
+        }
     }
 }
 

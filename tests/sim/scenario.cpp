@@ -5,6 +5,7 @@
 #include "core/format.h"
 #include "core/test_hooks.h"
 #include "server/control.h"
+#include "tests/sim/misfortunes.h"
 #include "tests/sim/player.h"
 
 #include <algorithm>
@@ -25,6 +26,7 @@ struct Plan {
     unsigned players = 8;
     PlayerHabits player;
     std::int64_t gain_mean_ns = 300 * ms;
+    Misfortune misfortune = Misfortune::none;
     Temper program, engine, server;
     std::string text;
 };
@@ -32,7 +34,7 @@ struct Plan {
 std::uint32_t margin_of(const Plan& plan)
 {
     const std::uint32_t margin = std::max(plan.rate * (plan.is_virtual ? 1 : 2) / 1000, 16u);
-    return margin + (plan.card.by_periods ? plan.period : 0);
+    return margin + (!plan.is_virtual && plan.card.by_periods ? plan.period : 0);
 }
 
 void choose_device(Plan& plan, Dice& dice)
@@ -49,8 +51,6 @@ void choose_device(Plan& plan, Dice& dice)
     plan.ring = static_cast<std::uint32_t>(dice.between(least, least + plan.rate / 4));
     plan.clip = dice.one_in(3) ? abi::clip_soft : abi::clip_hard;
     plan.dither = dice.one_in(3) && plan.format != abi::format_float ? abi::dither_tpdf : abi::dither_none;
-    if (plan.is_virtual)
-        return;
     plan.card.ppm = dice.one_in(3) ? 0 : dice.between(-100, 100);
     plan.card.jitter_ns = dice.pick<std::int64_t>({0, 20 * us, 100 * us, 300 * us});
     plan.card.publish_ns = dice.pick<std::int64_t>({0, 5 * us, 50 * us});
@@ -81,6 +81,25 @@ void choose_tempers(Plan& plan, Dice& dice)
     plan.engine.latency_ns = 30 * us;
 }
 
+void choose_misfortune(Plan& plan, Dice& dice, const std::string& asked)
+{
+    using enum Misfortune;
+    const auto chosen = dice.one_in(2) ? none : dice.pick({stops, stops, fails, jumps, unplugged, long_sleeps, late_frames, turns});
+    plan.misfortune = chosen;
+    for (int i = 0; i <= static_cast<int>(turns); i++)
+        if (asked == misfortune_name(static_cast<Misfortune>(i)))
+            plan.misfortune = static_cast<Misfortune>(i);
+    const bool sleeps = plan.misfortune == long_sleeps || plan.misfortune == late_frames || plan.misfortune == turns;
+    if (plan.misfortune != none && !sleeps)
+        plan.is_virtual = false;
+    if (plan.misfortune == late_frames || plan.misfortune == turns)
+        plan.card.boundary_bits = 62; // nobody looks at its pointer for longer than it would take to come round
+    if (plan.is_virtual) {
+        plan.card = {};
+        plan.latency = 0;
+    }
+}
+
 Plan make_plan(const RunOptions& options)
 {
     Dice dice(options.seed);
@@ -92,10 +111,11 @@ Plan make_plan(const RunOptions& options)
     plan.player.max_buffer = static_cast<std::uint32_t>(dice.between(plan.rate / 50 + 512, plan.rate / 2 + 512));
     plan.player.eager = dice.one_in(4);
     plan.gain_mean_ns = dice.pick({50 * ms, 300 * ms, 2 * second});
-    plan.text = fmt::format("{} {} Hz {} {} channels, period {} ring {} margin {}; {} players, buffers up to {}\n"
+    choose_misfortune(plan, dice, options.kind);
+    plan.text = fmt::format("{} ({}) {} Hz {} {} channels, period {} ring {} margin {}; {} players, buffers up to {}\n"
                             "card: {} ppm, jitter {} us, {}, fifo {}, {}, boundary 2^{}, latency {}\n"
                             "steps {}, hiccups 1/{} {} us; stops 1/{} {} ms; deaths 1/{}; engine stops 1/{} {} ms\n",
-                            plan.is_virtual ? "virtual" : "card", plan.rate, core::format_name(plan.format),
+                            plan.is_virtual ? "virtual" : "card", misfortune_name(plan.misfortune), plan.rate, core::format_name(plan.format),
                             plan.channels, plan.period, plan.ring, margin_of(plan), plan.players,
                             plan.player.max_buffer, plan.card.ppm, plan.card.jitter_ns / us,
                             plan.card.by_periods ? "by periods" : "exact", plan.card.fifo_frames,
@@ -249,6 +269,8 @@ RunResult run_scenario(const RunOptions& options)
             ear->heard_of_card(card->epoch(), frame, bytes);
         };
     }
+    if (card)
+        card->restarted = [] { ear->disturbed(60 * ms); };
     world->on_time = [] {
         ear->time_passes();
         if (card)
@@ -257,8 +279,10 @@ RunResult run_scenario(const RunOptions& options)
     world->on_switch = [] { ear->somebody_runs(); };
     Stage stage(plan);
     stage.begin();
+    plan_misfortunes(plan.misfortune, options.exact ? options.seconds : options.seconds / expense(plan));
     const double seconds = options.exact ? options.seconds : options.seconds / expense(plan);
-    world->run_until(static_cast<std::int64_t>(seconds * 1e9));
+    world->run_until(static_cast<std::int64_t>(seconds * 1e9) + (plan.misfortune == Misfortune::unplugged ? 2 * second : 0));
+    check_misfortunes(plan.misfortune);
     return {the_ear.counts, seconds, world->switches};
 }
 

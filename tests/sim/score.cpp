@@ -625,7 +625,8 @@ void Score::watch_gain()
         return;
     const peek::Gain gain = peek::gain(slot_);
     if (gain.word == gain_word_) {
-        if (!asked_.empty() && !dead_ && world->now() > asked_.front().time + soon && !ear_.engine_late() &&
+        if (!asked_.empty() && !dead_ && world->now() > std::max(asked_.front().time, ear_.disturbed_until()) + soon &&
+            !ear_.stands() && !ear_.engine_late() &&
             asked_.back().gain != target_)
             fail("{}: a gain of {} was asked for and is not made", name_, asked_.front().gain);
         return;

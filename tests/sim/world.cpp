@@ -115,7 +115,7 @@ void World::check_spinning()
 
 void World::run_until(std::int64_t end)
 {
-    while (!queue_.empty() && queue_.top().time < end) {
+    while (!queue_.empty() && queue_.top().time < end + held_) {
         const Entry entry = queue_.top();
         queue_.pop();
         if (entry.time > now_) {
@@ -134,11 +134,23 @@ void World::run_until(std::int64_t end)
             continue;
         }
         Fibre& fibre = *fibres_[entry.fibre];
+        if (now_ < held_until_) {
+            queue_.push({held_until_ + dice_.between(0, 200 * us), dice_.next(), entry.fibre, entry.token});
+            continue;
+        }
         if (fibre.token == entry.token && !fibre.done && !dead(fibre.process))
             resume(fibre);
     }
-    now_ = std::max(now_, end);
+    now_ = std::max(now_, end + held_);
     on_time();
+}
+
+void World::hold(std::int64_t until)
+{
+    if (until <= held_until_)
+        return;
+    held_ += until - std::max(held_until_, now_);
+    held_until_ = until;
 }
 
 void World::resume(Fibre& fibre)

@@ -65,7 +65,9 @@ public:
     std::function<void()> on_switch;
     // Events that are no fibre's: `what` is called at `time`.
     void at(std::int64_t time, std::function<void()> what);
-    void run_until(std::int64_t end);
+    void run_until(std::int64_t end); // without what is slept (hold)
+    // Nobody runs before `until`: the machine stands, its devices do not.
+    void hold(std::int64_t until);
 
     // Fibres.
     Fibre& spawn(std::string name, std::uint32_t process, std::function<void()> body);
@@ -150,6 +152,7 @@ private:
     Fibre* current_ = nullptr;
     std::uint32_t last_process_ = 0;
     std::uint64_t at_this_time_ = 0;
+    std::int64_t held_until_ = 0, held_ = 0;
 };
 
 struct Fibre {

@@ -43,7 +43,10 @@ public:
         std::uint32_t lead;   // and ahead of it
         std::uint32_t fifo;   // frames that the device has read ahead
     };
-    explicit Ear(const Truth& truth) : truth_(truth) {}
+    explicit Ear(const Truth& truth)
+        : truth_(truth), frame_bytes_(truth.sink.channels * bytes_of_sample(truth.sink.format))
+    {
+    }
     const Truth& truth() const noexcept { return truth_; }
 
     // The frame that truly plays now, and where the commit horizon may be.
@@ -112,10 +115,13 @@ private:
     bool matches(std::uint64_t frame, const std::byte* bytes, std::vector<Part>& parts);
     void add_sound(const Score& score, std::uint64_t frame, const Sound& sound, Wide* sums) const;
     bool agrees(std::uint64_t frame, const std::byte* bytes, const Wide* sums) const;
-    bool excused(std::uint64_t frame);
+    bool excused(std::uint64_t frame, const std::vector<Part>& parts);
+    std::string likeness(std::uint64_t frame, const std::byte* bytes, const Score& score, const Sound& sound,
+                         const Wide* others) const;
     [[noreturn]] void report(std::uint64_t frame, const std::byte* bytes, const std::vector<Part>& parts);
 
     Truth truth_;
+    std::size_t frame_bytes_;
     std::vector<std::unique_ptr<Score>> scores_;
     std::vector<std::vector<Cell>> spare_;
     std::vector<Score*> open_; // those of which something may still be heard

@@ -134,6 +134,7 @@ void Score::cut_runs(std::uint64_t end)
 
 void Score::prepare()
 {
+    unsure_ = false;
     running_ = false;
     runs_.clear();
     appl_ = end_ = end_low_ = floor_ = 0;
@@ -142,6 +143,7 @@ void Score::prepare()
 
 void Score::begin(Ask ask)
 {
+    unsure_ |= !ear_.quiet_time();
     ask_ = ask;
     began_ns_ = world->now();
     low_ = ear_.low();
@@ -299,6 +301,7 @@ void Score::passes()
 void Score::end_write(std::uint64_t frames, bool running, bool found)
 {
     const bool was_running = running_;
+    unsure_ |= !ear_.quiet_time();
     if (!was_running && running) {
         end_ = end_low_ = write_at_ + frames;
         cut_runs(end_);
@@ -324,7 +327,7 @@ void Score::end_write(std::uint64_t frames, bool running, bool found)
     const std::uint64_t from = origin_ + write_at_, to = from + frames;
     if (frames > 0 || old_end_ > write_at_) {
         late_possible |= from < high && frames > 0;
-        late_certain |= from < low_ && frames > 0;
+        late_certain |= from < low_ && frames > 0 && ear_.quiet_time(); // or the program could not know
     }
     if (frames == 0)
         return; // nothing was taken: nothing was changed
@@ -348,6 +351,7 @@ void Score::end_start()
 {
     const std::uint64_t high = ear_.high();
     const bool stood = world->now() != began_ns_;
+    unsure_ |= !ear_.quiet_time();
     look_for_start();
     ask_ = Ask::none;
     running_ = true;
@@ -441,6 +445,7 @@ void Score::settle_stop(bool certain)
 void Score::end_stop(bool faded)
 {
     const bool was_running = running_;
+    unsure_ |= !ear_.quiet_time();
     ask_ = Ask::none;
     running_ = false;
     unplaced_ = std::exchange(floating_, false);
@@ -451,7 +456,7 @@ void Score::end_stop(bool faded)
     const auto expected = [&](std::uint64_t end) {
         return faded ? std::min(most, std::max(origin_ + end, cut_) - cut_) : 0;
     };
-    if (const std::uint64_t fade = cut_end_ - cut_; cut_known_ && (fade < expected(end_low_) || fade > expected(old_end_)))
+    if (const std::uint64_t fade = cut_end_ - cut_; cut_known_ && ear_.quiet_time() && (fade < expected(end_low_) || fade > expected(old_end_)))
         fail("{}: fades over {} frames, not {} to {}", name_, fade, expected(end_low_), expected(old_end_));
 }
 
@@ -571,6 +576,14 @@ void Score::bury()
         fail("{}: dead, and the server has not noticed", name_);
 }
 
+std::string Score::writings() const
+{
+    std::string text;
+    for (std::size_t i = runs_.size() - std::min<std::size_t>(runs_.size(), 8); i < runs_.size(); i++)
+        text += fmt::format(" {}..{}: {};", runs_[i].begin, runs_[i].end, runs_[i].version);
+    return text;
+}
+
 bool Score::over() const noexcept
 {
     return !running_ && ask_ == Ask::none && (!dead_ || buried_) && last_ <= ear_.heard_to();
@@ -628,16 +641,21 @@ void Score::watch_gain()
         if (!asked_.empty() && !dead_ && world->now() > std::max(asked_.front().time, ear_.disturbed_until()) + soon &&
             !ear_.stands() && !ear_.engine_late() &&
             asked_.back().gain != target_)
-            fail("{}: a gain of {} was asked for and is not made", name_, asked_.front().gain);
+            fail("{}: a gain of {} was asked for at {:.6f} s and is not made, in slot {}", name_, asked_.front().gain,
+                 static_cast<double>(asked_.front().time) / 1e9, slot_);
         return;
     }
     gain_word_ = gain.word;
     world->note("the server changes a gain to, until, slot", gain.target, gain.end, slot_);
     if (gain.target == target_) // from what it was, or is to be, to the same
         return forget_asked(gain.target);
-    const auto made = std::find_if(asked_.begin(), asked_.end(), [&](const Asked& a) { return a.gain == gain.target; });
-    if (made == asked_.end())
-        fail("{}: gain becomes {}, and nobody has asked for that", name_, gain.target);
+    const auto wanted = [&](const Asked& a) { return a.gain == gain.target; };
+    auto made = std::find_if(asked_.begin(), asked_.end(), wanted);
+    if (made == asked_.end()) {
+        made = std::find_if(perhaps_asked_.begin(), perhaps_asked_.end(), wanted);
+        if (made == perhaps_asked_.end())
+            fail("{}: gain becomes {}, and nobody has asked for that", name_, gain.target);
+    }
     const std::uint32_t length = ear_.truth().fade;
     const std::uint64_t start = gain.end - length;
     if (!gain.flat) {
@@ -653,14 +671,16 @@ void Score::watch_gain()
     forget_asked(gain.target);
 }
 
-// Several that ask for the same may be answered by one change.
+// The server makes the last of several changes, or some of those before it as well.
 void Score::forget_asked(std::uint32_t gain)
 {
-    auto made = std::find_if(asked_.begin(), asked_.end(), [gain](const Asked& a) { return a.gain == gain; });
-    while (made != asked_.end() && made->gain == gain)
-        ++made;
-    if (made != asked_.begin() && std::prev(made)->gain == gain)
-        asked_.erase(asked_.begin(), made);
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < asked_.size(); i++)
+        if (asked_[i].gain == gain)
+            count = i + 1;
+    std::erase_if(perhaps_asked_, [](const Asked& asked) { return world->now() > asked.time + second; });
+    perhaps_asked_.insert(perhaps_asked_.end(), asked_.begin(), asked_.begin() + static_cast<std::ptrdiff_t>(count));
+    asked_.erase(asked_.begin(), asked_.begin() + static_cast<std::ptrdiff_t>(count));
 }
 
 } // namespace ringmix::sim

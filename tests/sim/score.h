@@ -86,6 +86,8 @@ public:
     std::uint64_t buffer() const noexcept { return buffer_; }
     std::uint64_t end_position() const noexcept { return end_; }
     bool dead() const noexcept { return dead_; }
+    // It has done something while its idea of the time was wrong; until it begins anew.
+    bool unsure() const noexcept { return unsure_; }
     bool over() const noexcept; // nothing of it will be heard any more
 
     // The underrun: how many frames of room there are, at least and at most, at present.
@@ -102,6 +104,7 @@ public:
         return found.frame == frame && frame < last_ ? &found : nullptr;
     }
     std::uint64_t last() const noexcept { return last_; }
+    std::string writings() const; // the newest
     const Fade& fade(std::uint32_t number) const { return fades_[number - 1]; }
     std::vector<Cell> give_cells_back() { return std::move(cells_); } // when it is over
     std::uint64_t gain_at(std::uint64_t frame) const noexcept;
@@ -164,6 +167,7 @@ private:
     std::uint64_t end_low_ = 0; // if what could still be taken back of it was
     bool running_ = false;
     bool floating_ = false; // runs, and has had nothing to play yet: nobody knows where it began
+    bool unsure_ = false;
     bool unplaced_ = false; // the same of the run before
     bool dead_ = false, silent_ = false, buried_ = false;
 
@@ -182,7 +186,7 @@ private:
 
     std::uint32_t target_;
     std::vector<Ramp> ramps_;
-    std::vector<Asked> asked_;
+    std::vector<Asked> asked_, perhaps_asked_;
     std::uint64_t gain_word_ = 0;
 };
 

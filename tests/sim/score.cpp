@@ -12,6 +12,7 @@ namespace ringmix::sim {
 
 namespace {
 constexpr std::size_t least_cells = 1 << 12;
+constexpr std::uint64_t far = std::uint64_t{1} << 37; // frames: what is told modulo 2^40 is another turn of that
 } // namespace
 
 Score::Score(Ear& its_ear, std::string name, const Voice& voice, std::uint32_t slot, std::uint32_t gain)
@@ -206,7 +207,10 @@ bool Score::look_for_start()
     const std::uint64_t word = peek::range_word(slot_);
     if (word == range_word_ || word == 0)
         return false;
-    place(peek::range(slot_, ear_.now()).start);
+    peek::Extent range = peek::range(slot_, low_);
+    if (range.end + far < ear_.now()) // or after a long sleep in this call
+        range = peek::range(slot_, ear_.now());
+    place(range.start);
     return true;
 }
 
@@ -214,7 +218,8 @@ bool Score::look_for_cut()
 {
     if (cut_known_)
         return true;
-    const peek::Tail tail = peek::tail(slot_, ear_.now());
+    // It is told modulo 2^40, and ends where the stream does or before.
+    const peek::Tail tail = peek::tail(slot_, running_ ? origin_ + end_ : low_);
     if (tail.word == tail_.word || tail.frames.empty())
         return false;
     cut_end_ = tail.frames.end;
@@ -234,7 +239,7 @@ void Score::perhaps_in_gap()
                                     ? ear_.heard_to()
                                     : std::max(now - std::min<std::uint64_t>(now, ear_.truth().lag), ear_.heard_to());
     const std::uint64_t last = std::min(ear_.high(), last_);
-    for (std::uint64_t frame = std::max(first, gap_to_); frame < last; frame++) {
+    for (std::uint64_t frame = from_cells(std::max(first, gap_to_)); frame < last; frame++) {
         if (const Cell* old = cell(frame); old != nullptr && old->count != 0) {
             add(frame, {});
             cells_[frame & (cells_.size() - 1)].before = old->count;
@@ -250,7 +255,7 @@ void Score::perhaps_stopped()
     const bool known = look_for_cut();
     if (stop_applied_ && !known)
         return;
-    for (std::uint64_t frame = low_; frame < last_; frame++) {
+    for (std::uint64_t frame = from_cells(low_); frame < last_; frame++) {
         const Cell* old = cell(frame);
         if (old == nullptr || old->count == 0)
             continue;
@@ -413,12 +418,12 @@ void Score::settle_stop(bool certain)
                  at_least, at_most, first, end, peek::tail(slot_, 0).word, tail_.word);
     }
     if (certain)
-        for (std::uint64_t frame = low_; stop_applied_ && frame < std::min(cut_, last_); frame++)
+        for (std::uint64_t frame = from_cells(low_); stop_applied_ && frame < std::min(cut_, last_); frame++)
             if (Cell& kept = cells_[frame & (cells_.size() - 1)]; kept.frame == frame && kept.count > kept.before)
                 kept.count = kept.before; // as it was
     if (cut_known_)
         tail_until_ = std::max(tail_until_, cut_end_);
-    for (std::uint64_t frame = std::max(cut_, low_); frame < last_; frame++) {
+    for (std::uint64_t frame = from_cells(std::max(cut_, low_)); frame < last_; frame++) {
         const Cell* old = cell(frame);
         if (old == nullptr || old->count == 0)
             continue;
@@ -469,7 +474,7 @@ void Score::end_nothing()
 // The call could have ended it, and has not.
 void Score::not_stopped()
 {
-    for (std::uint64_t frame = low_; stop_applied_ && frame < last_; frame++)
+    for (std::uint64_t frame = from_cells(low_); stop_applied_ && frame < last_; frame++)
         if (Cell& kept = cells_[frame & (cells_.size() - 1)]; kept.frame == frame && kept.count > kept.before)
             kept.count = kept.before;
     stop_applied_ = false;
@@ -562,7 +567,7 @@ void Score::bury()
             if (look_for_cut()) {
                 settle_stop(false);
             } else {
-                for (std::uint64_t frame = low_; frame < last_; frame++)
+                for (std::uint64_t frame = from_cells(low_); frame < last_; frame++)
                     if (cell(frame) != nullptr)
                         add(frame, {});
             }

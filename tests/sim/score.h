@@ -9,6 +9,7 @@
 #include "tests/sim/peek.h"
 #include "tests/sim/reference.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <string>
@@ -132,6 +133,10 @@ private:
         std::int64_t time;
     };
 
+    std::uint64_t from_cells(std::uint64_t frame) const noexcept // there are none before
+    {
+        return std::max(frame, last_ - std::min<std::uint64_t>(last_, cells_.size()));
+    }
     Cell& fresh_cell(std::uint64_t frame);
     void set(std::uint64_t frame, const Sound& sound);
     void add(std::uint64_t frame, const Sound& sound);

@@ -188,7 +188,7 @@ def bad_packets(random):
         ("no frames", [hello(PLAYER), configure(frames=0)], errno.EINVAL),
         ("2^63 frames", [hello(PLAYER), configure(frames=1 << 63)], errno.EINVAL),
         ("2^64 / 8 frames", [hello(PLAYER), configure(frames=(1 << 61) + 1)], errno.EINVAL),
-        ("a big lane", [hello(PLAYER), configure(frames=1 << 23)], errno.ENOMEM),
+        ("a big lane", [hello(PLAYER), configure(frames=(1 << 24) - 1, channels=8)], errno.ENOMEM),
         ("random", [bytes(random.randrange(256) for _ in range(random.randrange(1, 400)))], None),
     ]
 

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
-// card_names.h: what server/device_kernel.cpp calls of libasound means the simulated card. Included before
-// that file when it is compiled for the simulator.
+// card_names.h: what server/device_kernel.cpp calls of libasound means the simulated card, and what
+// server/log.cpp writes goes nowhere. Included before those files when they are compiled for the simulator.
 
 #pragma once
 
 #include <alsa/asoundlib.h>
+#include <unistd.h>
 
 extern "C" {
 int sim_pcm_open(snd_pcm_t** pcm, const char* name, snd_pcm_stream_t stream, int mode);
@@ -23,6 +24,7 @@ int sim_pcm_resume(snd_pcm_t* pcm);
 snd_pcm_state_t sim_pcm_state(snd_pcm_t* pcm);
 snd_pcm_sframes_t sim_pcm_frames_to_bytes(snd_pcm_t* pcm, snd_pcm_sframes_t frames);
 int sim_card_get_name(int card, char** name);
+ssize_t sim_write(int fd, const void* text, __SIZE_TYPE__ bytes);
 }
 
 #define snd_pcm_open sim_pcm_open
@@ -40,3 +42,4 @@ int sim_card_get_name(int card, char** name);
 #define snd_pcm_state sim_pcm_state
 #define snd_pcm_frames_to_bytes sim_pcm_frames_to_bytes
 #define snd_card_get_name sim_card_get_name
+#define write sim_write

@@ -60,6 +60,10 @@ int poll(pollfd* fds, nfds_t count, int timeout_ms)
         fds[i].revents = 0;
         if (fds[i].fd < 0)
             continue;
+        if (!World::ours(fds[i].fd)) { // stderr
+            fds[i].revents = fds[i].events;
+            return 1;
+        }
         objects.push_back(world->object(fds[i].fd));
         if (objects.back() == nullptr)
             fail("polls descriptor {}, which is not open", fds[i].fd);

@@ -60,6 +60,8 @@ Mapping Mapping::shared(int fd, std::size_t bytes, std::uint64_t offset, bool, c
     return {block->data, bytes};
 }
 
+Mapping Mapping::sparse(int fd, std::size_t bytes, const char* what) { return shared(fd, bytes, 0, true, what); }
+
 Mapping Mapping::wiped_on_fork()
 {
     const auto block = std::make_shared<sim::Block>("fork mark", 64);
@@ -73,6 +75,16 @@ Descriptor make_sealed_memory(const char* name, std::size_t bytes)
     sim::machine().blocks[name] = block;
     return Descriptor(sim::world->open_fd(std::move(block)));
 }
+
+void provide(int, std::uint64_t, std::uint64_t) {}
+
+void give_back(int fd, std::uint64_t offset, std::uint64_t bytes) noexcept
+{
+    if (const auto block = sim::world->object_as<sim::Block>(fd); block && offset + bytes <= block->bytes)
+        std::memset(block->data + offset, 0, bytes);
+}
+
+std::size_t page_bytes() noexcept { return 4096; }
 
 void require_sealed_memory(int fd, std::size_t bytes, const char* what)
 {

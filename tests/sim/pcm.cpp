@@ -193,7 +193,7 @@ void Pcm::prepare()
 void Pcm::encode(std::uint64_t position, snd_pcm_uframes_t frames, std::uint32_t version)
 {
     const std::size_t frame_bytes = bytes_of_sample(wishes_.voice.format) * wishes_.voice.channels;
-    bytes_.resize(std::max(bytes_.size(), frames * frame_bytes + 8));
+    bytes_.resize(std::max<std::size_t>(bytes_.size(), frames * frame_bytes + 8));
     for (snd_pcm_uframes_t i = 0; i < frames; i++)
         speak(wishes_.voice, version, position + i, bytes_.data() + i * frame_bytes);
 }
@@ -242,12 +242,11 @@ snd_pcm_sframes_t Pcm::write(snd_pcm_uframes_t frames)
 {
     const std::uint64_t position = score_->appl();
     const std::uint32_t version = ++versions_;
-    // What there can be no room for is not looked at.
-    const std::int64_t room = score_->running() && !score_->floating()
-                                  ? score_->room_high() + ear->frames_of(10 * ms)
-                                  : static_cast<std::int64_t>(frames);
-    encode(position, static_cast<snd_pcm_uframes_t>(std::clamp<std::int64_t>(room, 0, static_cast<std::int64_t>(frames))), version);
-    bytes_.resize(std::max(bytes_.size(), frames * bytes_of_sample(wishes_.voice.format) * wishes_.voice.channels + 8));
+    if (score_->running() && !score_->floating()) { // there is hardly room for more: spares making it
+        const std::int64_t room = score_->room_high() + static_cast<std::int64_t>(ear->frames_of(10 * ms));
+        frames = std::clamp<snd_pcm_uframes_t>(frames, 1, static_cast<snd_pcm_uframes_t>(std::max<std::int64_t>(room, 1)));
+    }
+    encode(position, frames, version);
     const bool prepared = state() == SND_PCM_STATE_PREPARED;
     const bool due = score_->xrun_due();
     score_->begin_write(position, frames, version, prepared);

@@ -156,7 +156,7 @@ void serve(const Plan& plan)
     options.dither = plan.dither;
     const auto listener = std::make_shared<Listener>();
     machine().listener = listener;
-    server::Control control(options, os::Descriptor(world->open_fd(listener)), "/sim", false);
+    server::Control control(options, server::Listener::passed(os::Descriptor(world->open_fd(listener))), false);
     const os::Descriptor signals(world->open_fd(std::make_shared<Object>()));
     control.run(signals.get());
     if (!machine().device_gone)

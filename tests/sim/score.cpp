@@ -147,6 +147,7 @@ void Score::begin(Ask ask)
     low_ = ear_.low();
     applied_ = stop_applied_ = started_ = may_start_ = cut_known_ = false;
     old_end_ = end_;
+    gap_to_ = 0;
     range_word_ = peek::range_word(slot_);
     tail_ = peek::tail(slot_, ear_.now());
     may_start_ = ask == Ask::start || ask == Ask::drain;
@@ -223,13 +224,15 @@ void Score::perhaps_in_gap()
         return;
     const std::uint64_t now = ear_.now();
     const std::uint64_t first = std::max(now - std::min<std::uint64_t>(now, ear_.truth().lag), ear_.heard_to());
-    for (std::uint64_t frame = first; frame < std::min(ear_.high(), last_); frame++) {
+    const std::uint64_t last = std::min(ear_.high(), last_);
+    for (std::uint64_t frame = std::max(first, gap_to_); frame < last; frame++) {
         if (const Cell* old = cell(frame); old != nullptr && old->count != 0) {
             add(frame, {});
             cells_[frame & (cells_.size() - 1)].before = old->count;
             ear_.counts.gap++;
         }
     }
+    gap_to_ = std::max(gap_to_, last);
 }
 
 void Score::perhaps_stopped()
@@ -246,9 +249,10 @@ void Score::perhaps_stopped()
             cells_[frame & (cells_.size() - 1)].before = old->count;
             add(frame, {});
         }
-        const Sound sound = old->sounds[0].version != 0 ? old->sounds[0] : old->sounds[1];
-        if (known && frame >= cut_ && frame < cut_end_ && sound.version != 0 && sound.fade == 0)
-            add(frame, fading(sound));
+        const Cell was = *old;
+        for (unsigned n = 0; known && frame >= cut_ && frame < cut_end_ && n < was.count; n++)
+            if (was.sounds[n].version != 0 && was.sounds[n].fade == 0)
+                add(frame, fading(was.sounds[n]));
     }
     stop_applied_ = true;
 }

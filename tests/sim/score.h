@@ -34,7 +34,7 @@ struct Fade {
 };
 
 struct Cell {
-    static constexpr unsigned most = 4;
+    static constexpr unsigned most = 6;
     std::uint64_t frame = ~std::uint64_t{0};
     std::array<Sound, most> sounds;
     std::uint8_t count = 0;  // 0: nothing
@@ -176,6 +176,7 @@ private:
     peek::Tail tail_;              // the same
     bool cut_known_ = false;
     std::uint64_t cut_ = 0, cut_end_ = 0;
+    std::uint64_t gap_to_ = 0;     // marked as perhaps in the gap
     std::uint64_t tail_until_ = 0; // the stream before is heard until there
 
     std::uint32_t target_;

@@ -209,7 +209,8 @@ def send_bad_packets(context):
         with Wire(context.socket) as wire:
             if context.random.random() < 0.5:
                 wire.ask(hello(context.random.choice([PLAYER, TOOL])))
-            body = bytes(context.random.randrange(256) for _ in range(context.random.choice([0, CONFIGURE_BODY.size, 80, 96, 300])))
+            size = context.random.choice([0, CONFIGURE_BODY.size, 80, 96, 300])
+            body = bytes(context.random.randrange(256) for _ in range(size))
             kind = context.random.choice([ASK_STATUS, ASK_CLIENTS, CONFIGURE, RELEASE, 1, 2, 7, 12, 500])
             wire.ask(message(kind, body))
             count += 1

@@ -130,19 +130,17 @@ snd_pcm_sframes_t Pcm::pointer() noexcept
 // once. So that the loop comes to transfer(), pointer() says one frame too much then; transfer() knows that
 // it is a writer who asks, and makes the PCM RUNNING for as long as the loop needs to look at the state.
 // The next pointer(), still under the PCM's lock, ends that, and the loop waits for poll().
-// Whoever only looks sees too much as well, but not twice: snd_pcm_avail() asks two times.
+// Whoever only looks sees too much as well, but not twice: snd_pcm_avail() asks two times. Of programs that do
+// not block nobody waits, and nobody is told anything but the truth: their write returns 0.
 bool Pcm::full_in_pause() const noexcept
 {
-    return io_.state == SND_PCM_STATE_PAUSED &&
+    return io_.state == SND_PCM_STATE_PAUSED && io_.nonblock == 0 &&
            (io_.access == SND_PCM_ACCESS_RW_INTERLEAVED || io_.access == SND_PCM_ACCESS_RW_NONINTERLEAVED) &&
            position_of(io_.appl_ptr) - pointers_.played() >= io_.buffer_size;
 }
 
 snd_pcm_sframes_t Pcm::hold_writer() noexcept
 {
-    truths_ = 0;
-    if (io_.nonblock != 0)
-        return -EAGAIN;
     holding_ = true;
     truths_ = 2; // what the loop asks before it waits
     io_.state = SND_PCM_STATE_RUNNING;

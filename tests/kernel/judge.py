@@ -115,8 +115,8 @@ def compare_segments(out, verdicts, wav):
         compare(verdict, recording[first:last], group, located=True)
 
 
-def judge(out, names, wav):
-    """Verdicts on the named scenarios of one boot, in order. out: the results; wav: what QEMU recorded."""
+def judge(out, names, hda_wav, usb_wav):
+    """Verdicts on the named scenarios of one boot, in order. out: the results; the others: what QEMU recorded."""
     verdicts = []
     for name in names:
         verdict = Verdict(name)
@@ -142,7 +142,8 @@ def judge(out, names, wav):
                 verdict.faults.append(str(error))
         elif verdict.result["card"] == "aloop":
             verdict.faults.append("there is no capture")
-    segments = [verdict for verdict in verdicts if verdict.clients and verdict.result["card"] == "hda"]
-    if segments:
-        compare_segments(out, segments, wav)
+    for card, wav in (("hda", hda_wav), ("usb", usb_wav)):
+        segments = [verdict for verdict in verdicts if verdict.clients and verdict.result["card"] == card]
+        if segments:
+            compare_segments(out, segments, wav)
     return verdicts

@@ -11,9 +11,9 @@ STATUS_KEYS = {"device", "state", "format", "rate", "channels", "period_frames",
                "xruns", "margin_frames"}
 
 
-def start_server(it, socket):
+def start_server(it, socket, name="ringmixd"):
     program = shutil.which("ringmixd") or "ringmixd"
-    server = it.start("ringmixd", [
+    server = it.start(name, [
         program, "--device", it.card.device, "--format", it.format, "--rate", str(RATE), "--channels", str(CHANNELS),
         "--period", str(it.period), "--buffer", str(it.buffer), "--socket", str(socket)])
     await_that("ringmixd to be ready", lambda: server.has_ended() or (server.stderr and socket.exists()))

@@ -151,12 +151,12 @@ void Card::silence_to(std::uint64_t frame)
     silenced_ = std::max(silenced_, frame);
 }
 
-void Card::publish(std::uint64_t frame)
+void Card::publish(std::uint64_t frame, std::int64_t time)
 {
     if (frame == hw_ && stamp_ns_ != 0)
         return;
     hw_ = frame;
-    stamp_ns_ = world->now();
+    stamp_ns_ = time;
 }
 
 void Card::update()
@@ -165,7 +165,7 @@ void Card::update()
         return;
     const std::uint64_t frame = std::max(known_position(), silenced_);
     silence_to(frame);
-    publish(frame);
+    publish(frame, world->now());
 }
 
 void Card::arm()
@@ -184,11 +184,12 @@ void Card::interrupt()
     const std::uint64_t frame = std::max(known_position(), silenced_);
     silence_to(frame);
     const std::uint64_t epoch = epoch_;
-    const auto finish = [this, frame, epoch] {
+    const std::int64_t time = world->now();
+    const auto finish = [this, frame, epoch, time] {
         if (epoch != epoch_ || state_ != State::running)
             return;
         if (frame > hw_)
-            publish(frame);
+            publish(frame, time);
         ticks->count++;
         world->changed(*ticks);
     };

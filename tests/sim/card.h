@@ -70,7 +70,7 @@ private:
     std::int64_t time_of(std::uint64_t frame) const noexcept;
     std::uint64_t known_position() const noexcept;
     void silence_to(std::uint64_t frame);
-    void publish(std::uint64_t frame);
+    void publish(std::uint64_t frame, std::int64_t time);
     void arm();
     void interrupt();
 

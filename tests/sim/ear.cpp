@@ -131,8 +131,13 @@ void Ear::time_passes()
             spare_cells(score->give_cells_back());
         return done;
     });
+    now_before_ = now();
     if (engine_ == nullptr)
         return;
+    if (engine_stalled())
+        engine_stood_ns_ = world->now();
+    if (engine_->interrupted && world->now() - engine_->since > 5 * ms)
+        engine_trouble_ns_ = world->now();
     if (engine_->waits != engine_waits_) { // it has finished a cycle
         engine_waits_ = world->looks = engine_->waits;
         engine_idle_ns_ = world->now();
@@ -159,7 +164,8 @@ bool Ear::engine_stalled() const noexcept
 
 bool Ear::engine_late() const noexcept
 {
-    return engine_ == nullptr || world->now() - engine_idle_ns_ > 100 * ms + 20 * ms;
+    return engine_ == nullptr || world->now() - engine_idle_ns_ > 100 * ms + 20 * ms ||
+           world->now() < engine_trouble_ns_ + 60 * ms;
 }
 
 void Ear::disturbed(std::int64_t ns) { disturbed_until_ = std::max(disturbed_until_, world->now() + ns); }
@@ -278,9 +284,17 @@ bool Ear::excused(std::uint64_t frame)
         counts.unreached++;
         return true;
     }
-    if (engine_stalled()) {
+    if (engine_stalled() || (truth_.is_virtual && world->now() < engine_stood_ns_ + 12 * ms)) {
         counts.engine_stood++;
         return true;
+    }
+    const bool ending = std::any_of(open_.begin(), open_.end(), [](const Score* score) { return score->perhaps_ending(); });
+    for (const auto& [number, batch] : batches_) {
+        const std::uint64_t its_place = (frame % truth_.ring + truth_.ring - batch.from % truth_.ring) % truth_.ring;
+        if (ending && batch.open && its_place < batch.frames && frame < high()) {
+            counts.gap++; // or in both
+            return true;
+        }
     }
     for (const auto& [number, batch] : batches_) {
         const Fibre& fibre = *world->fibres()[number];

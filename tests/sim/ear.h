@@ -48,6 +48,7 @@ public:
 
     // The frame that truly plays now, and where the commit horizon may be.
     std::uint64_t now() const noexcept;
+    std::uint64_t now_before() const noexcept { return now_before_; } // when time passed last
     std::uint64_t low() const noexcept;
     std::uint64_t high() const noexcept;
     std::uint64_t heard_to() const noexcept { return heard_to_; } // everything before it has been heard
@@ -121,7 +122,10 @@ private:
     const Fibre* engine_ = nullptr;
     std::uint64_t engine_waits_ = 0;
     std::int64_t engine_idle_ns_ = 0;
+    std::int64_t engine_stood_ns_ = -second;   // when it was seen to stand in a cycle
+    std::int64_t engine_trouble_ns_ = -second; // when it was seen to stand for long
     std::uint64_t next_ = 0; // virtual: the next frame
+    std::uint64_t now_before_ = 0;
     std::uint64_t heard_to_ = 0;
     std::int64_t disturbed_until_ = 0;
     std::uint64_t known_epoch_ = 0;

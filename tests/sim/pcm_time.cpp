@@ -137,6 +137,7 @@ void Pcm::drain()
     note("drains");
     draining_ = true;
     const std::uint64_t end = score_->appl();
+    const std::uint64_t asked_at = ear->now();
     const bool was_running = score_->running();
     bool begun = was_running;
     score_->begin(Ask::drain);
@@ -178,9 +179,9 @@ void Pcm::drain()
     if (!score_->floating() && ear->quiet_time()) {
         if (ear->now() + truth.lead < last)
             fail("{}: drained at frame {}, and the last one is heard at {}", name_, ear->now(), last);
-        const std::int64_t late = world->now() - world->current()->busy_since;
-        if (ear->now() > last + truth.lag + truth.lead + truth.rate / 50 + ear->frames_of(std::max<std::int64_t>(late, 0)) &&
-            world->current()->waits > 0 && ear->now() > last + truth.rate / 2)
+        const std::int64_t own = world->now() - world->current()->wake_due; // this program's own time since it was woken
+        const std::uint64_t due = std::max(last, asked_at) + truth.lag + truth.lead + truth.rate / 500;
+        if (ear->now() > due + ear->frames_of(std::max<std::int64_t>(own, 0)))
             fail("{}: drained at frame {}, long after the last one at {}", name_, ear->now(), last);
     }
     score_->drained();

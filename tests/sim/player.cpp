@@ -172,9 +172,10 @@ void Player::rewind_some()
     if (room < 0 || pcm_.lost() || pcm_.state() == SND_PCM_STATE_XRUN)
         return;
     const auto queued = static_cast<std::int64_t>(pcm_.wishes().buffer) - room;
-    if (queued <= 0)
+    if (queued <= 0 || pcm_.score().appl() < 2)
         return;
-    const auto back = static_cast<snd_pcm_uframes_t>(dice_.between(1, queued));
+    auto back = static_cast<snd_pcm_uframes_t>(dice_.between(1, queued));
+    back = std::min<snd_pcm_uframes_t>(back, pcm_.score().appl() - 1); // back to 0 would be a reset
     pcm_.rewind(back);
     if (pcm_.state() == SND_PCM_STATE_XRUN || pcm_.lost())
         return;

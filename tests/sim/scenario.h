@@ -12,7 +12,8 @@ namespace ringmix::sim {
 
 struct RunOptions {
     std::uint64_t seed = 1;
-    double seconds = 20;   // of virtual time
+    double seconds = 20;   // of virtual time; less for devices and numbers of programs that are much work
+    bool exact = false;    // not less
     std::string kind;      // of scenario; empty: from the seed
     bool verbose = false;
 };

@@ -164,6 +164,7 @@ void Score::begin_write(std::uint64_t position, std::uint64_t frames, std::uint3
         running_ = false;
     if (running_)
         return;
+    runs_before_ = runs_;
     const std::uint64_t from = std::max(position, floor_); // what lies before was heard
     put_run(from, position + frames, version);
     end_ = end_low_ = position + frames;
@@ -177,8 +178,11 @@ void Score::perhaps_written()
         return;
     applied_ = true;
     const std::uint64_t first = std::max(low_, origin_ + write_at_);
-    for (std::uint64_t frame = first; frame < origin_ + write_at_ + write_frames_; frame++)
+    for (std::uint64_t frame = first; frame < origin_ + write_at_ + write_frames_; frame++) {
         add(frame, {frame - origin_, write_version_, 0});
+        if (frame < origin_ + old_end_) // libasound may write in two parts: the stream ends between them
+            add(frame, {});
+    }
     for (std::uint64_t frame = std::max(first, origin_ + write_at_ + write_frames_); frame < origin_ + old_end_; frame++)
         add(frame, {});
 }
@@ -222,8 +226,11 @@ void Score::perhaps_in_gap()
 {
     if (!(running_ || started_) || peek::range_word(slot_) != 0 || peek::tail_shown(slot_))
         return;
-    const std::uint64_t now = ear_.now();
-    const std::uint64_t first = std::max(now - std::min<std::uint64_t>(now, ear_.truth().lag), ear_.heard_to());
+    const std::uint64_t now = ear_.now_before(); // when somebody ran last
+    // What the virtual device plays can still be changed, by one who began when it was ahead.
+    const std::uint64_t first = ear_.truth().is_virtual
+                                    ? ear_.heard_to()
+                                    : std::max(now - std::min<std::uint64_t>(now, ear_.truth().lag), ear_.heard_to());
     const std::uint64_t last = std::min(ear_.high(), last_);
     for (std::uint64_t frame = std::max(first, gap_to_); frame < last; frame++) {
         if (const Cell* old = cell(frame); old != nullptr && old->count != 0) {
@@ -303,7 +310,12 @@ void Score::end_write(std::uint64_t frames, bool running, bool found)
         not_stopped();
     appl_ = write_at_ + frames;
     if (!was_running) {
-        if (frames > 0 && write_at_ < floor_) // it was paused after it had run dry
+        if (frames == 0) { // nothing was taken: nothing was changed
+            runs_ = runs_before_;
+            end_ = end_low_ = old_end_;
+            return;
+        }
+        if (write_at_ < floor_) // it was paused after it had run dry
             late_possible = late_certain = true;
         end_ = end_low_ = appl_;
         return cut_runs(end_);
@@ -341,7 +353,7 @@ void Score::end_start()
     running_ = true;
     ear_.counts.streams++;
     if (!started_) { // nothing to play, or too late for all of it
-        if (end_ > floor_ && !floating_)
+        if (std::min(end_, end_low_) > floor_ && !floating_)
             fail("{}: it says that it runs, and nothing is published", name_);
         floating_ = true;
         return;
@@ -350,7 +362,8 @@ void Score::end_start()
     if (floating_) {
         floating_ = false;
         late_possible |= first < high;
-        late_certain |= origin_ + write_at_ < low_ && write_frames_ > 0;
+        late_certain |= (origin_ + write_at_ < low_ || write_at_ < floor_) && write_frames_ > 0;
+        late_possible |= late_certain;
     } else {
         check_start(first, stood);
     }
@@ -434,10 +447,12 @@ void Score::end_stop(bool faded)
     if (!was_running || unplaced_)
         return;
     settle_stop(true);
-    const std::uint64_t fade = cut_end_ - cut_;
-    const std::uint64_t expected = faded ? std::min<std::uint64_t>(ear_.truth().fade, origin_ + old_end_ - cut_) : 0;
-    if (cut_known_ && fade != expected)
-        fail("{}: fades over {} frames, not {}", name_, fade, expected);
+    const std::uint64_t most = ear_.truth().fade;
+    const auto expected = [&](std::uint64_t end) {
+        return faded ? std::min(most, std::max(origin_ + end, cut_) - cut_) : 0;
+    };
+    if (const std::uint64_t fade = cut_end_ - cut_; cut_known_ && (fade < expected(end_low_) || fade > expected(old_end_)))
+        fail("{}: fades over {} frames, not {} to {}", name_, fade, expected(end_low_), expected(old_end_));
 }
 
 void Score::end_nothing()
@@ -477,7 +492,7 @@ void Score::paused_at(std::int64_t position)
     const std::uint64_t first = origin_ + floor_;
     if (ear_.quiet_time() && (stands < std::max(first, low_) || stands > std::max(first, ear_.high())))
         fail("{}: paused at frame {}, not between {} and {}", name_, stands, low_, ear_.high());
-    if (cut_known_ && cut_ < origin_ + old_end_ && stands != cut_)
+    if (cut_known_ && cut_ < origin_ + std::min(old_end_, end_low_) && stands != cut_)
         fail("{}: was cut at frame {}, and says {}", name_, cut_, stands);
     floor_ = static_cast<std::uint64_t>(position);
 }
@@ -508,6 +523,7 @@ void Score::limit(std::uint64_t position)
 void Score::die()
 {
     dead_ = true;
+    died_ns_ = world->now();
     ear_.counts.deaths++;
     if (ask_ == Ask::none) {
         low_ = ear_.low();
@@ -551,7 +567,7 @@ void Score::bury()
         ask_ = Ask::none;
         return;
     }
-    if (world->now() > began_ns_ + soon && range && !ear_.engine_late())
+    if (world->now() > died_ns_ + soon && range && !ear_.engine_late())
         fail("{}: dead, and the server has not noticed", name_);
 }
 
@@ -616,7 +632,7 @@ void Score::watch_gain()
     }
     gain_word_ = gain.word;
     world->note("the server changes a gain to, until, slot", gain.target, gain.end, slot_);
-    if (gain.flat && gain.target == target_) // from what it was to what it was
+    if (gain.target == target_) // from what it was, or is to be, to the same
         return forget_asked(gain.target);
     const auto made = std::find_if(asked_.begin(), asked_.end(), [&](const Asked& a) { return a.gain == gain.target; });
     if (made == asked_.end())
@@ -633,15 +649,17 @@ void Score::watch_gain()
         fail("{}: gain becomes {} at once", name_, gain.target);
     }
     target_ = gain.target;
-    asked_.erase(asked_.begin(), made);
     forget_asked(gain.target);
 }
 
 // Several that ask for the same may be answered by one change.
 void Score::forget_asked(std::uint32_t gain)
 {
-    while (!asked_.empty() && asked_.front().gain == gain)
-        asked_.erase(asked_.begin());
+    auto made = std::find_if(asked_.begin(), asked_.end(), [gain](const Asked& a) { return a.gain == gain; });
+    while (made != asked_.end() && made->gain == gain)
+        ++made;
+    if (made != asked_.begin() && std::prev(made)->gain == gain)
+        asked_.erase(asked_.begin(), made);
 }
 
 } // namespace ringmix::sim

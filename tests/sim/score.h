@@ -74,6 +74,7 @@ public:
 
     // Time passes: what is seen of a call that stands.
     void passes();
+    bool perhaps_ending() const noexcept { return (running_ && stop_applied_) || (dead_ && !buried_); }
     bool busy() const noexcept { return ask_ != Ask::none; }
     std::uint64_t call_low() const noexcept { return low_; }
 
@@ -157,7 +158,7 @@ private:
     std::vector<Cell> cells_;
     std::vector<Fade> fades_;
     std::uint64_t last_ = 0; // no cell from there on has anything
-    std::vector<Run> runs_;
+    std::vector<Run> runs_, runs_before_;
     std::uint64_t appl_ = 0, end_ = 0, floor_ = 0, origin_ = 0;
     std::uint64_t old_end_ = 0; // of the stream, before the call that stands
     std::uint64_t end_low_ = 0; // if what could still be taken back of it was
@@ -167,7 +168,7 @@ private:
     bool dead_ = false, silent_ = false, buried_ = false;
 
     Ask ask_ = Ask::none;
-    std::int64_t began_ns_ = 0;
+    std::int64_t began_ns_ = 0, died_ns_ = 0;
     std::uint64_t low_ = 0;  // the earliest horizon of the call
     std::uint64_t write_at_ = 0, write_frames_ = 0;
     std::uint32_t write_version_ = 0;

@@ -119,13 +119,14 @@ def model_check():
 
 
 def quick_lanes():
-    playing = [build_gcc(), unit(), e2e("--quick"), stress(10)]
+    playing = [build_gcc(), unit(), e2e("--quick")]
     computing = [meson_test("sim", GCC, "sim", needs=("build-gcc",), nice=BACK)] if simulated() else []
     return [playing, computing, model_check()]
 
 
 def usual_lanes():
-    playing = [build_gcc(), unit(), e2e(), stress(30),
+    # The stress test is in --all: its judge now and then misses a stream's start in the event log.
+    playing = [build_gcc(), unit(), e2e(),
                Suite("demo", [TOP / "scripts/demo", "--virtual", "--build", GCC], kind="whole", needs=("build-gcc",))]
     computing = []
     if simulated():  # fixed seeds; fresh ones are in --all, where somebody looks at what they find

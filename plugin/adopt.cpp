@@ -46,14 +46,14 @@ bool Pcm::adopt() noexcept
         auto attachment = std::make_unique<client::Attachment>(settings_.address);
         if (!same_shape(attachment->geometry(), attachment_->geometry()))
             throw client::ClientError(ENODEV, "the server plays in another format now");
-        auto stream = std::make_unique<client::Stream>(*attachment);
-        stream_ = std::move(stream); // before what it stands on
+        auto track = std::make_unique<client::Track>(*attachment);
+        track_ = std::move(track); // before what it stands on
         attachment_ = std::move(attachment);
         opener_ = ::getpid();
         if (io_.state != SND_PCM_STATE_OPEN && io_.buffer_size != 0) {
             if (const int error = configure(); error < 0)
                 return error;
-            stream_->prepare();
+            track_->prepare();
         }
         if (io_.state == SND_PCM_STATE_RUNNING || io_.state == SND_PCM_STATE_DRAINING ||
             io_.state == SND_PCM_STATE_PAUSED)

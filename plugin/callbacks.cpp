@@ -53,7 +53,7 @@ struct Callbacks {
     {
         Pcm& pcm = pcm_of(io);
         if (pcm.attachment_->ours())
-            pcm.stream_->drop();
+            pcm.track_->drop();
         pcm.wake(); // whoever waits must see that it has ended
         return 0;
     }
@@ -89,7 +89,7 @@ struct Callbacks {
     static int hw_free(snd_pcm_ioplug_t* io) noexcept
     {
         if (pcm_of(io).attachment_->ours())
-            pcm_of(io).stream_->release();
+            pcm_of(io).track_->release();
         return 0;
     }
 
@@ -123,9 +123,9 @@ struct Callbacks {
         if (pcm.lost())
             return -ENODEV;
         if (enable != 0)
-            pcm.stream_->pause();
+            pcm.track_->pause();
         else
-            pcm.stream_->resume();
+            pcm.track_->resume();
         pcm.truths_ = 0;
         pcm.wake(); // positions mean other times now
         return 0;
@@ -207,7 +207,7 @@ int Pcm::create(const char* name, snd_pcm_stream_t direction, int mode)
     if (const int error = snd_pcm_ioplug_create(&io_, name, direction, mode); error < 0)
         return error;
     io_.nonblock = (mode & SND_PCM_NONBLOCK) != 0;
-    return set_constraints();
+    return set_constraints(mode);
 }
 
 namespace {

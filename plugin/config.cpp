@@ -83,6 +83,19 @@ int channel_map(snd_config_t* value, std::vector<std::uint32_t>& out)
     return out.empty() ? map_error() : 0;
 }
 
+int rates(const char* key, snd_config_t* value, std::vector<RateRange>& out)
+{
+    std::string list;
+    if (const int error = text(key, value, list); error < 0)
+        return error;
+    if (parse_rates(list, out))
+        return 0;
+    SNDERR("ringmix: rates must be \"device\" or a list of rates and ranges from %u to %u Hz, as in "
+           "\"44100 48000 88200-192000\"",
+           lowest_rate, highest_rate);
+    return -EINVAL;
+}
+
 // Keys that every ALSA node may have.
 bool generic_key(std::string_view key) { return key == "comment" || key == "type" || key == "hint"; }
 
@@ -102,7 +115,10 @@ int read_key(std::string_view key, const char* id, snd_config_t* value, Settings
         return gain(value, settings.address.gain);
     if (key == "map")
         return channel_map(value, settings.map);
-    SNDERR("ringmix: unknown key %s; known are instance, socket, autostart, slave, client_name, gain_db and map", id);
+    if (key == "rates")
+        return rates(id, value, settings.rates);
+    SNDERR("ringmix: unknown key %s; known are instance, socket, autostart, slave, client_name, gain_db, map and rates",
+           id);
     return -EINVAL;
 }
 

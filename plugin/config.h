@@ -5,6 +5,7 @@
 #pragma once
 
 #include "client/connection.h"
+#include "plugin/rates.h"
 
 #include <alsa/asoundlib.h>
 #include <cstdint>
@@ -14,7 +15,8 @@ namespace ringmix::plugin {
 
 struct Settings {
     client::Address address;
-    std::vector<std::uint32_t> map; // entry c: the device channel of client channel c; empty: by position
+    std::vector<std::uint32_t> map;            // entry c: the device channel of client channel c; empty: by position
+    std::vector<RateRange> rates{usual_rates}; // offered beside the device's own
 };
 
 // Reads the node. On a mistake prints which key is wrong and why (SNDERR) and returns -EINVAL.

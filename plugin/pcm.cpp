@@ -2,8 +2,6 @@
 
 #include "plugin/pcm.h"
 
-#include "core/format.h"
-
 #include <cerrno>
 #include <poll.h>
 #include <unistd.h>
@@ -17,101 +15,21 @@ namespace {
 constexpr std::int64_t max_wait_ns = 500'000'000;
 // How soon a drain notices that it has been aborted where no signal interrupts it.
 constexpr int abort_look_ms = 20;
-// The largest buffer: two seconds of S16 stereo, one of FLOAT stereo.
-constexpr unsigned max_bytes_per_rate = 8;
-// The smallest period: 32 frames of S16 stereo.
-constexpr unsigned min_period_bytes = 128;
 // What the timer can wait for, beside positions of the stream (which are far smaller).
 constexpr std::uint64_t at_once = ~std::uint64_t{0};
 constexpr std::uint64_t just_look = at_once - 1;
-
-std::uint32_t format_of(snd_pcm_format_t format) noexcept
-{
-    switch (format) {
-    case SND_PCM_FORMAT_U8:
-        return abi::format_u8;
-    case SND_PCM_FORMAT_S16_LE:
-        return abi::format_s16;
-    case SND_PCM_FORMAT_S24_LE:
-        return abi::format_s24;
-    case SND_PCM_FORMAT_S24_3LE:
-        return abi::format_s24_3;
-    case SND_PCM_FORMAT_S32_LE:
-        return abi::format_s32;
-    case SND_PCM_FORMAT_FLOAT_LE:
-        return abi::format_float;
-    default:
-        return 0;
-    }
-}
 
 } // namespace
 
 Pcm::Pcm(const Settings& settings)
     : settings_(settings), attachment_(std::make_unique<client::Attachment>(settings.address)),
-      stream_(std::make_unique<client::Stream>(*attachment_)), opener_(::getpid())
+      track_(std::make_unique<client::Track>(*attachment_)), opener_(::getpid())
 {
-}
-
-int Pcm::set_constraints() noexcept
-{
-    const abi::Geometry& geometry = attachment_->geometry();
-    static constexpr unsigned accesses[] = {SND_PCM_ACCESS_RW_INTERLEAVED, SND_PCM_ACCESS_RW_NONINTERLEAVED,
-                                            SND_PCM_ACCESS_MMAP_INTERLEAVED, SND_PCM_ACCESS_MMAP_NONINTERLEAVED};
-    static constexpr unsigned formats[] = {SND_PCM_FORMAT_S16_LE, SND_PCM_FORMAT_S24_LE,   SND_PCM_FORMAT_S24_3LE,
-                                           SND_PCM_FORMAT_S32_LE, SND_PCM_FORMAT_FLOAT_LE, SND_PCM_FORMAT_U8};
-    const auto mapped = static_cast<unsigned>(settings_.map.size());
-    core::ChannelMap map;
-    if (const int mistake = choose_map(map); mistake < 0)
-        return mistake;
-    // libasound limits buffers in bytes only, and programs that ask for nothing get the largest.
-    const unsigned max_bytes = geometry.rate * max_bytes_per_rate;
-
-    int error = snd_pcm_ioplug_set_param_list(&io_, SND_PCM_IOPLUG_HW_ACCESS, std::size(accesses), accesses);
-    if (error >= 0)
-        error = snd_pcm_ioplug_set_param_list(&io_, SND_PCM_IOPLUG_HW_FORMAT, std::size(formats), formats);
-    if (error >= 0)
-        error = snd_pcm_ioplug_set_param_minmax(&io_, SND_PCM_IOPLUG_HW_CHANNELS, mapped != 0 ? mapped : 1,
-                                                mapped != 0 ? mapped : geometry.channels);
-    if (error >= 0)
-        error = snd_pcm_ioplug_set_param_minmax(&io_, SND_PCM_IOPLUG_HW_RATE, geometry.rate, geometry.rate);
-    if (error >= 0)
-        error = snd_pcm_ioplug_set_param_minmax(&io_, SND_PCM_IOPLUG_HW_PERIOD_BYTES, min_period_bytes, max_bytes / 2);
-    if (error >= 0)
-        error = snd_pcm_ioplug_set_param_minmax(&io_, SND_PCM_IOPLUG_HW_BUFFER_BYTES, 2 * min_period_bytes, max_bytes);
-    // Says also that a buffer is a whole number of periods, as it is with hardware: programs ask how many.
-    if (error >= 0)
-        error = snd_pcm_ioplug_set_param_minmax(&io_, SND_PCM_IOPLUG_HW_PERIODS, 2, max_bytes / min_period_bytes);
-    return error;
-}
-
-int Pcm::choose_map(core::ChannelMap& map) const
-{
-    const abi::Geometry& geometry = attachment_->geometry();
-    if (settings_.map.empty()) {
-        map = core::default_map(io_.channels, std::span(geometry.chmap, geometry.channels));
-        return 0;
-    }
-    if (core::explicit_map(settings_.map, geometry.channels, map))
-        return 0;
-    SNDERR("ringmix: map names a device channel twice or one that the device does not have (it has %u)",
-           geometry.channels);
-    return -EINVAL;
-}
-
-// hw_params: gets a lane for the chosen format and buffer.
-int Pcm::configure()
-{
-    core::ChannelMap map;
-    if (const int error = choose_map(map); error < 0)
-        return error;
-    stream_->configure(format_of(io_.format), io_.channels, io_.buffer_size, map);
-    return 0;
 }
 
 void Pcm::prepare() noexcept
 {
-    stream_->prepare();
+    track_->prepare();
     pointers_.restart(0);
     truths_ = 0;
     late_ = false;
@@ -127,8 +45,8 @@ int Pcm::start() noexcept
     const std::uint64_t appl = position_of(io_.appl_ptr);
     if (appl == pointers_.base() && stops_at_xrun() && stop_threshold_ <= io_.buffer_size)
         return -EPIPE;
-    stream_->end_at(appl); // rewound or reset since it was written
-    stream_->start();
+    track_->end_at(appl); // rewound or reset since it was written
+    track_->start();
     arm_for(SND_PCM_STATE_RUNNING, appl); // libasound sets the state when this has returned
     return 0;
 }
@@ -153,8 +71,8 @@ void Pcm::follow_reset() noexcept
 {
     if (!pointers_.reset(io_.hw_ptr, io_.appl_ptr))
         return;
-    const auto horizon = static_cast<std::uint64_t>(std::max<std::int64_t>(stream_->horizon_position(), 0));
-    stream_->end_at(horizon);
+    const auto horizon = static_cast<std::uint64_t>(std::max<std::int64_t>(track_->horizon_position(), 0));
+    track_->end_at(horizon);
     pointers_.restart(horizon);
 }
 
@@ -163,11 +81,11 @@ std::int64_t Pcm::drained_position(std::int64_t before) noexcept
 {
     const std::uint64_t appl = position_of(io_.appl_ptr);
     const auto end = static_cast<std::int64_t>(appl);
-    if (!stream_->running() && end <= before)
+    if (!track_->running() && end <= before)
         return end; // nothing was written
-    stream_->drain(appl);
-    const std::int64_t heard = stream_->heard_position();
-    return heard >= end ? std::max(before, end) : std::min(std::max(before, heard), end - 1);
+    track_->drain(appl);
+    return track_->drained(appl) ? std::max(before, end)
+                                 : std::min(std::max(before, track_->heard_position()), end - 1);
 }
 
 // False: the program wants to go on over underruns (stop_threshold = boundary).
@@ -192,9 +110,9 @@ snd_pcm_sframes_t Pcm::pointer() noexcept
         const auto before = static_cast<std::int64_t>(pointers_.played());
         const std::int64_t position = io_.state == SND_PCM_STATE_DRAINING
                                           ? drained_position(before)
-                                          : std::max(before, stream_->horizon_position());
+                                          : std::max(before, track_->horizon_position());
         if (io_.state == SND_PCM_STATE_RUNNING && underrun(position)) {
-            stream_->xrun();
+            track_->xrun();
             wake();
             return -EPIPE;
         }
@@ -212,19 +130,17 @@ snd_pcm_sframes_t Pcm::pointer() noexcept
 // once. So that the loop comes to transfer(), pointer() says one frame too much then; transfer() knows that
 // it is a writer who asks, and makes the PCM RUNNING for as long as the loop needs to look at the state.
 // The next pointer(), still under the PCM's lock, ends that, and the loop waits for poll().
-// Whoever only looks sees too much as well, but not twice: snd_pcm_avail() asks two times.
+// Whoever only looks sees too much as well, but not twice: snd_pcm_avail() asks two times. Of programs that do
+// not block nobody waits, and nobody is told anything but the truth: their write returns 0.
 bool Pcm::full_in_pause() const noexcept
 {
-    return io_.state == SND_PCM_STATE_PAUSED &&
+    return io_.state == SND_PCM_STATE_PAUSED && io_.nonblock == 0 &&
            (io_.access == SND_PCM_ACCESS_RW_INTERLEAVED || io_.access == SND_PCM_ACCESS_RW_NONINTERLEAVED) &&
            position_of(io_.appl_ptr) - pointers_.played() >= io_.buffer_size;
 }
 
 snd_pcm_sframes_t Pcm::hold_writer() noexcept
 {
-    truths_ = 0;
-    if (io_.nonblock != 0)
-        return -EAGAIN;
     holding_ = true;
     truths_ = 2; // what the loop asks before it waits
     io_.state = SND_PCM_STATE_RUNNING;
@@ -245,7 +161,7 @@ void Pcm::transfer(const snd_pcm_channel_area_t* areas, snd_pcm_uframes_t offset
     const bool rewound = position_of(appl_ptr) + size < before;
     while (size > 0) { // more than a buffer at once only where nothing stops at an xrun
         const snd_pcm_uframes_t count = std::min(size, io_.buffer_size);
-        late_ |= stream_->write(position_of(appl_ptr), {sources, channels}, count) != 0;
+        late_ |= track_->write(position_of(appl_ptr), {sources, channels}, count) != 0;
         for (unsigned c = 0; c < channels; c++)
             sources[c].base += count * sources[c].step;
         pointers_.write(appl_ptr, count);
@@ -264,8 +180,8 @@ int Pcm::delay(snd_pcm_sframes_t* frames) const noexcept
         return -EPIPE;
     if (io_.state == SND_PCM_STATE_DISCONNECTED)
         return -ENODEV;
-    *frames = static_cast<snd_pcm_sframes_t>(static_cast<std::int64_t>(position_of(io_.appl_ptr)) -
-                                             stream_->heard_position());
+    *frames =
+        static_cast<snd_pcm_sframes_t>(static_cast<std::int64_t>(position_of(io_.appl_ptr)) - track_->heard_position());
     return 0;
 }
 
@@ -324,7 +240,7 @@ std::uint64_t Pcm::next_event(snd_pcm_state_t state, std::uint64_t appl) const n
         return std::max<std::uint64_t>(appl + room, io_.buffer_size) - io_.buffer_size;
     }
     case SND_PCM_STATE_DRAINING:
-        return stream_->running() ? appl : at_once;
+        return track_->running() ? appl : at_once;
     case SND_PCM_STATE_PREPARED:
     case SND_PCM_STATE_PAUSED:
         return writable(appl) ? at_once : just_look;
@@ -344,11 +260,11 @@ void Pcm::arm_for(snd_pcm_state_t state, std::uint64_t appl) noexcept
     if (event == at_once)
         return wake();
     std::int64_t time = now + max_wait_ns;
-    if (event != just_look && stream_->running())
+    if (event != just_look && track_->running())
         time = std::min(time,
-                        state == SND_PCM_STATE_DRAINING ? stream_->time_heard(event) : stream_->time_of_horizon(event));
+                        state == SND_PCM_STATE_DRAINING ? track_->time_drained(event) : track_->time_of_horizon(event));
     set_timer(event, time);
-    if (state == SND_PCM_STATE_DRAINING && !stream_->running())
+    if (state == SND_PCM_STATE_DRAINING && !track_->running())
         wake(); // dropped by another thread meanwhile
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
-// pcm.h: an opened ringmix PCM: libasound's ioplug on one side, a client stream on the other.
+// pcm.h: an opened ringmix PCM: libasound's ioplug on one side, a client's track on the other.
 //
 // libasound calls start, stop, pointer, transfer, pause and delay under the PCM's own lock, the
 // rest without it. The callbacks of the data path allocate, lock, log and throw nothing; their only
@@ -9,7 +9,7 @@
 #pragma once
 
 #include "client/attachment.h"
-#include "client/stream.h"
+#include "client/track.h"
 #include "os/timer.h"
 #include "plugin/config.h"
 #include "plugin/pointers.h"
@@ -38,7 +38,7 @@ public:
 private:
     friend struct Callbacks;
 
-    int set_constraints() noexcept;
+    int set_constraints(int mode);
     int configure();
     int choose_map(core::ChannelMap& map) const;
     void prepare() noexcept;
@@ -71,7 +71,7 @@ private:
     snd_pcm_ioplug_t io_{};
     Settings settings_;
     std::unique_ptr<client::Attachment> attachment_;
-    std::unique_ptr<client::Stream> stream_;
+    std::unique_ptr<client::Track> track_;
     pid_t opener_; // the process that both belong to
     os::Timer timer_;
 

@@ -115,21 +115,22 @@ def kernel_suites(*scenarios):
 def model_check():
     """Of the model itself, only whether it is the one that was searched."""
     run = TOP / "tests/model/run"
-    return [Suite("model", [run, "--check"], nice=BACK)] if "--check" in run.read_text() else []
+    return [Suite("model", [run, "--check"], kind="whole", nice=BACK)] if "--check" in run.read_text() else []
 
 
 def quick_lanes():
-    playing = [build_gcc(), unit(), e2e("--quick"), stress(10)]
+    playing = [build_gcc(), unit(), e2e("--quick")]
     computing = [meson_test("sim", GCC, "sim", needs=("build-gcc",), nice=BACK)] if simulated() else []
     return [playing, computing, model_check()]
 
 
 def usual_lanes():
-    playing = [build_gcc(), unit(), e2e(), stress(30),
+    # The stress test is in --all: its judge now and then misses a stream's start in the event log.
+    playing = [build_gcc(), unit(), e2e(),
                Suite("demo", [TOP / "scripts/demo", "--virtual", "--build", GCC], kind="whole", needs=("build-gcc",))]
     computing = []
-    if simulated():
-        computing += [meson_test("sim", GCC, "sim", needs=("build-gcc",), nice=BACK), simulation(30, nice=BACK)]
+    if simulated():  # fixed seeds; fresh ones are in --all, where somebody looks at what they find
+        computing += [meson_test("sim", GCC, "sim", needs=("build-gcc",), nice=BACK)]
     computing += sanitizer_suites(needs=("build-gcc",))
     computing += [Suite("neon", [TOP / "tests/kernels/neon-test", OUT / "aarch64"], nice=BACK), *model_check()]
     return [playing, computing, kernel_suites(*KERNEL_USUAL)]

@@ -18,7 +18,7 @@ constexpr auto acquire = std::memory_order_acquire;
 constexpr auto release = std::memory_order_release;
 
 constexpr int realtime_priority = 70;
-constexpr std::int64_t idle_cycle_ns = 100'000'000; // clients take time that is older for stale
+constexpr std::int64_t idle_cycle_ns = 100'000'000; // well before clients take time for stale (client/timeline.cpp)
 
 // A day at 48 kHz, far more than any ring or lane, far less than what 40 bits can tell apart.
 constexpr std::uint64_t long_ago_frames = std::uint64_t{1} << 32;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
-// engine.h: the realtime thread. Once per period (10 ms at most while anybody plays) it looks where
-// the device is, publishes the time, mixes what has come within reach of the ring, repairs what a
-// stopped client left half done, and ends the streams of dead ones.
+// engine.h: the realtime thread. Once per period (at least every 10 ms, or eighth of a shorter ring, while
+// anybody has a lane) it looks where the device is, silences once more what that has played (scrub), publishes
+// the time, mixes what has come within reach of the ring, repairs what a stopped client left half done, and
+// ends the streams of dead ones (retire).
 //
 // It never allocates, locks, logs or waits on anything but the device's timer. What cannot be done
 // at once it leaves as bits in `post_work` for the butler (after Ardour's transport design).

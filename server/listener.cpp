@@ -3,6 +3,7 @@
 
 #include "os/lock_file.h"
 #include "os/socket.h"
+#include "os/timer.h"
 
 #include <stdexcept>
 #include <sys/inotify.h>
@@ -11,13 +12,34 @@
 
 namespace ringmix::server {
 
+namespace {
+
+// A server that ends takes its socket away first and gives its lock back in a moment.
+constexpr std::int64_t ending_ns = 2'000'000'000;
+
+bool answers(const std::string& path) noexcept
+{
+    try {
+        return static_cast<bool>(os::connect_to(path));
+    } catch (const std::exception&) {
+        return false;
+    }
+}
+
+} // namespace
+
 Listener Listener::at(const std::string& path, mode_t mode)
 {
     Listener listener;
     listener.path_ = path;
     listener.mode_ = mode;
     os::require_socket_place(path);
-    listener.lock();
+    const std::int64_t deadline = os::monotonic_ns() + ending_ns;
+    while (!listener.lock()) {
+        if (answers(path) || os::monotonic_ns() >= deadline)
+            throw std::runtime_error("another ringmixd serves " + path + " already; stop it, or choose another --name");
+        os::sleep_ns(5'000'000);
+    }
     listener.listen();
     return listener;
 }
@@ -48,14 +70,15 @@ Listener::File Listener::file_at(const std::string& path) noexcept
                : File{};
 }
 
-void Listener::lock()
+bool Listener::lock()
 {
     const std::string path = path_ + ".lock";
     os::Descriptor lock = os::try_lock_file(path);
     if (!lock)
-        throw std::runtime_error("another ringmixd serves " + path_ + " already; stop it, or choose another --name");
+        return false;
     lock_ = std::move(lock);
     lock_file_ = file_at(path);
+    return true;
 }
 
 void Listener::listen()
@@ -81,8 +104,8 @@ bool Listener::restore(os::Descriptor& old)
     if (file_at(path_) == file_)
         return false;
     // The lock's file may have gone with it, and another server may have locked a new one.
-    if (file_at(path_ + ".lock") != lock_file_)
-        lock();
+    if (file_at(path_ + ".lock") != lock_file_ && !lock())
+        throw std::runtime_error("another ringmixd serves " + path_ + " already");
     old = std::move(socket_);
     listen();
     return true;

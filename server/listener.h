@@ -15,7 +15,8 @@ namespace ringmix::server {
 
 class Listener {
 public:
-    // Listens at `path` with mode `mode`. Throws std::exception when another server does, or when it cannot.
+    // Listens at `path` with mode `mode`; waits for a server that is just ending. Throws std::exception when another
+    // server does, or when it cannot.
     static Listener at(const std::string& path, mode_t mode);
     // A socket that a service manager listens on: its file is not ours.
     static Listener passed(os::Descriptor socket);
@@ -42,7 +43,7 @@ private:
     };
     Listener() = default;
     static File file_at(const std::string& path) noexcept;
-    void lock();
+    bool lock(); // false: another server has it
     void listen();
     void watch_directory() noexcept;
 

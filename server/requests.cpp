@@ -240,6 +240,9 @@ bool Requests::configure(Session& session, const protocol::Configure& configure)
                                 instance_->arena().bytes() / 1024, bytes / 1024));
     owners_[session.slot].lane = offset;
     owners_[session.slot].known_to_engine = true;
+    owners_[session.slot].program_format = configure.program_format;
+    owners_[session.slot].program_rate = configure.program_rate;
+    owners_[session.slot].latency_frames = configure.latency_frames;
     shared.config.format.store(configure.format, relaxed);
     shared.config.channels.store(configure.channels, relaxed);
     shared.config.lane_offset.store(*offset, relaxed);

@@ -48,6 +48,10 @@ struct SlotOwner {
     bool muted = false;
     bool known_to_engine = false; // it has had a lane, or a change of gain
     bool left = false;            // its session is over
+    // Of what its lane is a conversion, as it says; 0: of nothing.
+    std::uint32_t program_format = 0;
+    std::uint32_t program_rate = 0;
+    std::uint32_t latency_frames = 0;
 };
 
 class Requests {
@@ -83,6 +87,8 @@ private:
     bool clients(Session& session);
     bool set_gain(Session& session, const protocol::SetGain& request);
     void tell_geometry(protocol::Status& status) const;
+    std::uint64_t program_frames(const protocol::ClientInfo& info, std::uint64_t lane_frames) const;
+    void tell_lane(const SlotOwner& owner, const abi::Slot& shared, protocol::ClientInfo& info) const;
     protocol::ClientInfo client_info(std::uint32_t slot);
     void give_up_lane(std::uint32_t slot);
     void free_slot(std::uint32_t slot);

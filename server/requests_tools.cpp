@@ -55,6 +55,29 @@ void Requests::tell_geometry(protocol::Status& status) const
     status.arena_used_bytes = instance_->arena().used();
 }
 
+// Frames of the lane as frames of the program.
+std::uint64_t Requests::program_frames(const protocol::ClientInfo& info, std::uint64_t lane_frames) const
+{
+    const std::uint64_t rate = instance_->view().geometry.rate;
+    return info.converted == 0 ? lane_frames : lane_frames * info.rate / rate;
+}
+
+void Requests::tell_lane(const SlotOwner& owner, const abi::Slot& shared, protocol::ClientInfo& info) const
+{
+    info.rate = instance_->view().geometry.rate;
+    if (!owner.lane)
+        return;
+    info.format = shared.config.format.load(relaxed);
+    info.channels = shared.config.channels.load(relaxed);
+    if (owner.program_rate != 0) {
+        info.converted = 1;
+        info.format = owner.program_format;
+        info.rate = owner.program_rate;
+        info.latency_frames = owner.latency_frames;
+    }
+    info.lane_frames = program_frames(info, shared.config.lane_frames.load(relaxed));
+}
+
 protocol::ClientInfo Requests::client_info(std::uint32_t slot)
 {
     const abi::Slot& shared = instance_->slot(slot);
@@ -66,14 +89,10 @@ protocol::ClientInfo Requests::client_info(std::uint32_t slot)
     info.uid = owners_[slot].uid;
     info.state = static_cast<std::uint32_t>(shared.stream.stream.load(relaxed));
     info.slot_state = shared.config.state.load(relaxed);
-    const bool has_lane = owners_[slot].lane.has_value();
-    info.format = has_lane ? shared.config.format.load(relaxed) : 0;
-    info.channels = has_lane ? shared.config.channels.load(relaxed) : 0;
-    info.lane_frames = has_lane ? shared.config.lane_frames.load(relaxed) : 0;
-    info.rate = instance_->view().geometry.rate;
+    tell_lane(owners_[slot], shared, info);
     info.gain = owners_[slot].gain;
     info.muted = owners_[slot].muted;
-    info.queued_frames = range.end > played ? range.end - std::max(played, range.start) : 0;
+    info.queued_frames = program_frames(info, range.end > played ? range.end - std::max(played, range.start) : 0);
     info.underruns = shared.stream.underruns.load(relaxed);
     info.late_frames = shared.stream.late_frames.load(relaxed);
     core::put_text(info.name, owners_[slot].name);

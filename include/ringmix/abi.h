@@ -83,7 +83,7 @@ struct Geometry {
     std::uint32_t reach_frames;   // frames up to published position + reach may be written
     std::uint32_t blocks;         // ceil(ring_frames / block_frames), the BlockVersions behind Board
     std::uint32_t latency_frames; // of the device beyond the ring (its FIFO), 0 if not known
-    std::uint32_t cycle_ns;       // the engine publishes time at least this often while anybody plays
+    std::uint32_t cycle_ns;       // the engine publishes time at least this often while anybody has a lane
     std::uint32_t clip;           // clip_*
     std::uint32_t dither;         // dither_*
     std::uint32_t reserved;
@@ -137,7 +137,8 @@ struct alignas(64) SyncRing {
     SyncEntry entries[sync_entries]; // snapshot n lies in entries[n % sync_entries]
 };
 
-// What a client writes about its stream: its own line, nobody else writes it while it lives.
+// What a client writes about its stream: its own line, nobody else writes it while it lives. But for ranges
+// that were played long ago (2^32 frames): the engine empties them, by compare and exchange.
 // The server takes the line over when the client is dead.
 //
 // stream word: low 32 bits one of stream_*, high 32 bits a serial number, bumped at each start. For the

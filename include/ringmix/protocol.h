@@ -108,6 +108,11 @@ struct Configure {
     std::uint32_t channels;
     std::uint64_t lane_frames;
     std::uint8_t map[abi::max_channels]; // byte d: lane channel for device channel d, or no_channel
+    // For lists, where the lane is a conversion of what the program plays; 0: it is not.
+    std::uint32_t program_format; // abi::format_*
+    std::uint32_t program_rate;
+    std::uint32_t latency_frames; // of the conversion, in frames of the program
+    std::uint32_t reserved;
 };
 
 struct Configured {
@@ -180,8 +185,8 @@ struct ClientInfo {
     std::uint32_t id; // its slot
     std::uint32_t pid;
     std::uint32_t uid;
-    std::uint32_t state; // abi::stream_*
-    std::uint32_t format;
+    std::uint32_t state;  // abi::stream_*
+    std::uint32_t format; // format, rate and all frames are the program's
     std::uint32_t rate;
     std::uint32_t channels;
     std::uint32_t muted;
@@ -191,6 +196,8 @@ struct ClientInfo {
     std::uint64_t lane_frames;
     std::uint64_t underruns;
     std::uint64_t late_frames;
+    std::uint32_t converted;      // 1: to the device's rate
+    std::uint32_t latency_frames; // of the conversion
     char name[name_bytes];
 };
 
@@ -215,11 +222,11 @@ struct SetGain {
 static_assert(sizeof(MessageHeader) == 16);
 static_assert(sizeof(Hello) == 96 && offsetof(Hello, name) == 32);
 static_assert(sizeof(Welcome) == 104 && offsetof(Welcome, device) == 40);
-static_assert(sizeof(Configure) == 64 && offsetof(Configure, lane_frames) == 24);
+static_assert(sizeof(Configure) == 80 && offsetof(Configure, lane_frames) == 24);
 static_assert(sizeof(Configured) == 32 && sizeof(Release) == 16 && sizeof(Done) == 24);
 static_assert(sizeof(Error) == 280 && offsetof(Error, text) == 24);
 static_assert(sizeof(Status) == 16 + 576 + 48 + 56 && offsetof(Status, frames_played) == 640);
-static_assert(sizeof(ClientInfo) == 152 && offsetof(ClientInfo, queued_frames) == 56);
+static_assert(sizeof(ClientInfo) == 160 && offsetof(ClientInfo, queued_frames) == 56);
 static_assert(sizeof(SetGain) == 96 && offsetof(SetGain, name) == 32);
 static_assert(sizeof(Status) <= max_message_bytes);
 static_assert(std::is_trivially_copyable_v<Hello> && std::is_trivially_copyable_v<Status>);

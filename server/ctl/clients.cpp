@@ -63,6 +63,8 @@ std::string json_object(const ClientInfo& info)
     // JSON has no infinity: silence has no level.
     add("gain_db", info.gain == 0 ? std::string("null") : fmt::format("{:.2f}", gain_db(info.gain)));
     add("muted", info.muted != 0);
+    add("converted", info.converted != 0);
+    add("conversion_latency", info.latency_frames);
     add("underruns", info.underruns);
     add("late_frames", info.late_frames);
     return out + "}";
@@ -76,7 +78,7 @@ std::string json_text(const std::vector<ClientInfo>& infos)
     return out + (infos.empty() ? "]\n" : "\n]\n");
 }
 
-using Row = std::array<std::string, 9>;
+using Row = std::array<std::string, 10>;
 
 std::string level_text(const ClientInfo& info)
 {
@@ -93,6 +95,9 @@ Row row_of(const ClientInfo& info)
             std::to_string(info.pid),
             std::string(stream_name(info.state)),
             configured ? fmt::format("{} {} ch {} Hz", format_or_dash(info.format), info.channels, info.rate) : "-",
+            !configured           ? "-"
+            : info.converted != 0 ? milliseconds(info.latency_frames, info.rate)
+                                  : "no",
             configured ? milliseconds(info.queued_frames, info.rate) : "-",
             level_text(info),
             std::to_string(info.underruns),
@@ -103,7 +108,7 @@ Row row_of(const ClientInfo& info)
 std::string table(const std::vector<Row>& rows)
 {
     constexpr Row::size_type columns = std::tuple_size_v<Row>;
-    constexpr std::string_view alignment = "><><<>>>>";
+    constexpr std::string_view alignment = "><><<>>>>>";
     static_assert(alignment.size() == columns);
     const auto width_of = [](const std::string& text) {
         return static_cast<std::size_t>(std::count_if(
@@ -129,7 +134,7 @@ std::string people_text(const std::vector<ClientInfo>& infos)
 {
     if (infos.empty())
         return "no clients\n";
-    std::vector<Row> rows{{"id", "name", "pid", "state", "format", "queued", "gain", "underruns", "late"}};
+    std::vector<Row> rows{{"id", "name", "pid", "state", "format", "converted", "queued", "gain", "underruns", "late"}};
     for (const ClientInfo& info : infos)
         rows.push_back(row_of(info));
     return table(rows);

@@ -22,8 +22,9 @@ public:
     virtual std::uint32_t slot_number() const noexcept = 0;
     virtual const Timeline& timeline() const noexcept = 0;
     // False once the slot is not this process' to write: in a child after fork(), or when the server may have
-    // given it to somebody else. No system call. What belongs to the slot (Slot::stream, Slot::tail, the lane) is
-    // written by whoever holds it, and by the server when that one is dead; by nobody else.
+    // given it to somebody else. No system call. What belongs to the slot (Slot::stream, Slot::tail, Slot::log, the
+    // lane) is written by whoever holds it, and by the server when that one is dead; by nobody else (but see
+    // abi::SlotStream for ranges that were played long ago).
     virtual bool held() const noexcept = 0;
 
     // Set-up paths, may block. Asks for a lane; throws ClientError.

@@ -38,7 +38,7 @@ Stream::Stream(Seat& seat) noexcept
 }
 
 void Stream::configure(std::uint32_t format, std::uint32_t channels, std::uint64_t buffer_frames,
-                       const core::ChannelMap& map, std::uint64_t ring_out_frames)
+                       const core::ChannelMap& map, std::uint64_t ring_out_frames, const Original& original)
 {
     drop();
     wait_for_tail();
@@ -49,6 +49,9 @@ void Stream::configure(std::uint32_t format, std::uint32_t channels, std::uint64
     ring_out_frames_ = ring_out_frames;
     request.lane_frames = buffer_frames + geometry().margin_frames + longest_rest() + kept_frames(geometry());
     std::memcpy(request.map, map.data(), sizeof request.map);
+    request.program_format = original.format;
+    request.program_rate = original.rate;
+    request.latency_frames = original.latency_frames;
     const protocol::Configured lane = seat_->claim_lane(request);
 
     const std::uint64_t arena = geometry().arena_bytes;

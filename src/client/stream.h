@@ -29,6 +29,13 @@
 
 namespace ringmix::client {
 
+// What the program itself plays, where its stream is a conversion of that; for lists. 0: it is not.
+struct Original {
+    std::uint32_t format = 0;
+    std::uint32_t rate = 0;
+    std::uint32_t latency_frames = 0; // of the conversion, in frames at `rate`
+};
+
 class Stream {
 public:
     explicit Stream(Seat& seat) noexcept;
@@ -37,7 +44,7 @@ public:
     // throws ClientError. The stream is idle afterwards. `ring_out_frames`: what is queued when it runs dry, at most
     // that many frames behind the horizon, is still played to its end (see xrun()).
     void configure(std::uint32_t format, std::uint32_t channels, std::uint64_t buffer_frames,
-                   const core::ChannelMap& map, std::uint64_t ring_out_frames = 0);
+                   const core::ChannelMap& map, std::uint64_t ring_out_frames = 0, const Original& original = {});
     // Gives the lane back; does not throw, a dead server is ignored.
     void release() noexcept;
 

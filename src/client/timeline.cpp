@@ -70,6 +70,8 @@ void Timeline::believe(const core::SyncSnapshot& snapshot) const noexcept
     good_ns_.store(snapshot.time_ns, relaxed);
     good_hw_ptr_.store(snapshot.hw_ptr, relaxed);
     good_generation_.store(snapshot.generation, relaxed);
+    good_latency_.store(snapshot.latency_frames, relaxed);
+    good_state_.store(snapshot.state, relaxed);
     has_good_.store(true, std::memory_order_release);
 }
 
@@ -84,6 +86,8 @@ core::SyncSnapshot Timeline::last_good(std::int64_t now_ns) const noexcept
     snapshot.time_ns = good_ns_.load(relaxed);
     snapshot.hw_ptr = good_hw_ptr_.load(relaxed);
     snapshot.generation = good_generation_.load(relaxed);
+    snapshot.latency_frames = good_latency_.load(relaxed);
+    snapshot.state = good_state_.load(relaxed);
     return snapshot;
 }
 

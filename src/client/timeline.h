@@ -70,6 +70,8 @@ private:
     mutable std::atomic<std::int64_t> good_ns_{0};
     mutable std::atomic<std::uint64_t> good_hw_ptr_{0};
     mutable std::atomic<std::uint64_t> good_generation_{0};
+    mutable std::atomic<std::uint64_t> good_latency_{0};
+    mutable std::atomic<std::uint32_t> good_state_{abi::device_running};
     mutable std::atomic<bool> has_good_{false};
     mutable std::atomic<std::int64_t> doubted_ns_{0}; // since when nothing was believed; 0: not
 

@@ -27,7 +27,7 @@ void Track::configure(std::uint32_t format, std::uint32_t channels, std::uint32_
         return stream_.configure(format, channels, buffer_frames, map);
     auto conversion = std::make_unique<Conversion>(format, channels, rate, seat_->geometry().rate, buffer_frames);
     stream_.configure(abi::format_s32_high, channels, conversion->stream_frames(buffer_frames), map,
-                      conversion->stream_frames(0));
+                      conversion->stream_frames(0), {format, rate, conversion->map().taps() / 2});
     conversion_ = std::move(conversion);
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
 // test_hooks.h: points of the posting protocol at which a test can hold a poster up. They are there
-// only where RINGMIX_TEST_HOOKS is defined (tests/stress); elsewhere they are nothing at all.
+// only where RINGMIX_TEST_HOOKS is defined (tests/stress, tests/sim); elsewhere they are nothing at all.
 
 #pragma once
 
@@ -10,7 +10,7 @@
 #include <atomic>
 #include <cstdint>
 
-// What a test sets (by dlsym): called with the point and the frames of the batch, or a part of it.
+// What a test sets (tests/stress by dlsym): called with the point and the frames of the batch, or a part of it.
 using RingmixTestHook = void(std::uint32_t point, std::uint64_t from, std::uint32_t frames);
 extern "C" __attribute__((visibility("default"))) std::atomic<RingmixTestHook*> ringmix_test_hook;
 

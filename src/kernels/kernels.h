@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
 // kernels.h: the arithmetic of mix.h for many lanes at once, in one variant per instruction set.
-// Pure functions on arrays: no allocation, noexcept, any thread. All variants give the same bits.
+// Pure functions on arrays: no allocation, noexcept, any thread. All variants give the same bits (but for
+// those of resample.h).
 //
 // Lanes are flat arrays of samples here: channel maps and fades are recombine.cpp's business. A
 // kernel takes a tile of a few dozen samples at a time and adds up all lanes in registers, so that

@@ -94,6 +94,34 @@ TEST_CASE("stream: starts behind margin and slack, is played as written, and its
     CHECK(seat.stream.time_heard(600) == seat.timeline().time_of(seat.played + 100));
 }
 
+TEST_CASE("stream: what a write has returned of is in the device's ring, and nobody has to do anything more")
+{
+    Playing seat;
+    const auto in_ring = [&](std::uint64_t frame) {
+        return reinterpret_cast<const std::int16_t*>(seat.view().ring)[frame % seat.geometry().ring_frames];
+    };
+    const auto check = [&](std::uint64_t from, std::uint64_t to, int take) {
+        for (std::uint64_t p = from; p < to; p++)
+            if (in_ring(margin + slack + p) != sample(p, take))
+                FAIL_CHECK("position " << p);
+    };
+    seat.write(0, 600);
+    seat.stream.start();
+    check(0, 600, 0);
+    seat.write(600, 400);
+    check(0, 1000, 0);
+    seat.write(300, 500, 1); // rewound: the rest is taken back
+    check(0, 300, 0);
+    check(300, 800, 1);
+    CHECK(in_ring(margin + slack + 800) == 0);
+    seat.play_to(margin + slack + 100);
+    seat.stream.pause();
+    check(100, 100 + margin, 0);
+    for (std::uint64_t p = 100 + margin; p < 1000; p++)
+        if (in_ring(margin + slack + p) != 0)
+            FAIL_CHECK("position " << p);
+}
+
 TEST_CASE("stream: latency of the device is part of what is heard, not of what can be changed")
 {
     Playing seat;

@@ -107,6 +107,24 @@ TEST_CASE("timeline: nonsense in the sync ring is passed over")
     CHECK(seat.timeline().read().published == before + 48 * 300);
 }
 
+TEST_CASE("timeline: while nothing can be believed, a stopped device stands, and the latency stays")
+{
+    FakeSeat seat(test::small_device());
+    seat.state = abi::device_stopped;
+    core::SyncSnapshot last = seat.snapshot(1000);
+    last.latency_frames = 77;
+    core::publish(seat.view().board->sync, last);
+    CHECK(seat.timeline().read().latency == 77);
+    seat.world.now_ns += 100 * ms;
+    core::SyncSnapshot wrong = seat.snapshot(std::uint64_t{1} << 40);
+    wrong.state = abi::device_running;
+    core::publish(seat.view().board->sync, wrong);
+    const auto reading = seat.timeline().read();
+    CHECK(reading.stands);
+    CHECK(reading.now == 1000);
+    CHECK(reading.latency == 77);
+}
+
 TEST_CASE("timeline: what cannot be true and stays is believed in the end, and nothing sticks")
 {
     FakeSeat seat(test::small_device());

@@ -15,7 +15,7 @@ from audio import read_wav
 from harness import Player, Server, Skip, require, scenario, wait_until
 from playing import check_recording, start_scattered
 from reference import ended_parts, load_events
-from wire import (ADOPT, ASK_CLIENTS, ASK_STATUS, CONFIGURE, PLAYER, RELEASE, STATUS, STATUS_BODY, TOOL, Wire,
+from wire import (ADOPT, ASK_CLIENTS, ASK_STATUS, CONFIGURE, CONFIGURE_BODY, PLAYER, RELEASE, STATUS, STATUS_BODY, TOOL, Wire,
                   configure, hello, message)
 
 
@@ -163,7 +163,7 @@ def server_stuck(context):
 
 def bad_packets(random):
     """(name, packets, errno of the answer to the last): all without or with a Hello before."""
-    slip = message(CONFIGURE, b"\0" * 48)
+    slip = message(CONFIGURE, bytes(CONFIGURE_BODY.size))
     return [
         ("nothing but zeros", [b"\0" * 96], errno.EBADMSG),
         ("one byte", [b"x"], errno.EBADMSG),
@@ -188,7 +188,7 @@ def bad_packets(random):
         ("no frames", [hello(PLAYER), configure(frames=0)], errno.EINVAL),
         ("2^63 frames", [hello(PLAYER), configure(frames=1 << 63)], errno.EINVAL),
         ("2^64 / 8 frames", [hello(PLAYER), configure(frames=(1 << 61) + 1)], errno.EINVAL),
-        ("a big lane", [hello(PLAYER), configure(frames=1 << 23)], errno.ENOMEM),
+        ("a big lane", [hello(PLAYER), configure(frames=(1 << 24) - 1, channels=8)], errno.ENOMEM),
         ("random", [bytes(random.randrange(256) for _ in range(random.randrange(1, 400)))], None),
     ]
 
@@ -209,7 +209,8 @@ def send_bad_packets(context):
         with Wire(context.socket) as wire:
             if context.random.random() < 0.5:
                 wire.ask(hello(context.random.choice([PLAYER, TOOL])))
-            body = bytes(context.random.randrange(256) for _ in range(context.random.choice([0, 48, 80, 96, 300])))
+            size = context.random.choice([0, CONFIGURE_BODY.size, 80, 96, 300])
+            body = bytes(context.random.randrange(256) for _ in range(size))
             kind = context.random.choice([ASK_STATUS, ASK_CLIENTS, CONFIGURE, RELEASE, 1, 2, 7, 12, 500])
             wire.ask(message(kind, body))
             count += 1

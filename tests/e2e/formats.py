@@ -81,7 +81,7 @@ def sounding(recording):
 
 @scenario("mono-and-rates")
 def mono_and_rates(context):
-    """Converted by plug: all of it is played; mono exactly, and on both channels."""
+    """All of it is played; mono exactly, and on both channels."""
     figures = {"clients": 0, "frames_compared": 0, "differences": 0}
     cases = [(48000, 1), (44100, 2), (44100, 1), (8000, 1), (96000, 2)]
     for rate, channels in cases[: 3 if context.quick else None]:

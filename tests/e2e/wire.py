@@ -11,7 +11,7 @@ ASK_STATUS, STATUS, ASK_CLIENTS, CLIENT_INFO, ADOPT = range(8, 13)
 PLAYER, TOOL = 1, 2
 HEADER = struct.Struct("<IHHII")
 HELLO_BODY = struct.Struct("<IIII64s")
-CONFIGURE_BODY = struct.Struct("<IIQ32s")
+CONFIGURE_BODY = struct.Struct("<IIQ32s4I")
 ERROR_BODY = struct.Struct("<iI256s")
 STATUS_BODY = struct.Struct("<256s64s256s12I7Q")
 STATUS_NUMBERS = ["format", "rate", "channels", "period_frames", "ring_frames", "margin_frames", "reach_frames",
@@ -28,7 +28,7 @@ def hello(role=TOOL, name=b"test", major=MAJOR):
 
 
 def configure(form=2, channels=2, frames=1024, mapping=(0, 1)):
-    return message(CONFIGURE, CONFIGURE_BODY.pack(form, channels, frames, bytes(mapping).ljust(32, b"\xff")))
+    return message(CONFIGURE, CONFIGURE_BODY.pack(form, channels, frames, bytes(mapping).ljust(32, b"\xff"), 0, 0, 0, 0))
 
 
 def text(field):

@@ -54,6 +54,44 @@ def compare(verdict, recording, sources, located=False):
         verdict.faults.append("no frame clipped, though the sources are loud enough")
 
 
+def add_report(verdict, report, part):
+    verdict.frames += report.frames
+    verdict.differences += report.differences
+    verdict.faults += [f"{name} is not in the recording {part}" for name in report.lost]
+    if report.differences:
+        verdict.faults.append(f"{part}, {report.differences} frames differ; {'; '.join(report.examples)}")
+    elif not report.lost and report.overlap < MIN_OVERLAP:
+        verdict.faults.append(f"{part}, all clients played together for {report.overlap} frames only")
+
+
+def compare_interrupted(verdict, recording, sources, late_frames):
+    """A recording with one interruption in it, silence: up to it the sum of the sources' beginnings; and after it,
+    up to their ends, the sum again, of what they go on with, at most so many frames late. That is checked
+    backwards, from the ends."""
+    silence = mixcheck.find_interruption(recording)
+    if silence is None:
+        verdict.faults.append("no interruption is heard")
+        return
+    first, last = silence
+    head, tail = recording[:first], recording[last:][::-1]
+    begins = [mixcheck.Source(source.samples, source.name, prefix=True) for source in sources]
+    ends = [mixcheck.Source(source.samples[::-1], source.name, prefix=True) for source in sources]
+    add_report(verdict, mixcheck.check(head, begins), "before the interruption")
+    add_report(verdict, mixcheck.check(tail, ends), "after the interruption")
+    verdict.result["silence"] = last - first
+    verdict.result["skipped"] = skipped = []
+    for begin, end in zip(begins, ends):
+        if begin.offset is None or end.offset is None:
+            continue
+        skipped.append(len(begin.samples) - begin.played - end.played)
+        if begin.end != first:
+            verdict.faults.append(f"{begin.name} ends {first - begin.end} frames before the interruption")
+        if not 0 <= len(tail) - end.end <= late_frames:
+            verdict.faults.append(f"{end.name} begins {len(tail) - end.end} frames after the interruption")
+        if skipped[-1] < 0:
+            verdict.faults.append(f"{begin.name}: {-skipped[-1]} frames are heard twice")
+
+
 def compare_segments(out, verdicts, wav):
     """Scenarios that played one after the other into one recording: each frame belongs to one of them."""
     try:
@@ -77,8 +115,8 @@ def compare_segments(out, verdicts, wav):
         compare(verdict, recording[first:last], group, located=True)
 
 
-def judge(out, names, wav):
-    """Verdicts on the named scenarios of one boot, in order. out: the results; wav: what QEMU recorded."""
+def judge(out, names, hda_wav, usb_wav):
+    """Verdicts on the named scenarios of one boot, in order. out: the results; the others: what QEMU recorded."""
     verdicts = []
     for name in names:
         verdict = Verdict(name)
@@ -95,12 +133,17 @@ def judge(out, names, wav):
         capture = out / name / "capture.wav"
         if capture.exists():
             try:
-                compare(verdict, read_wav(capture)[1], load_sources(out, verdict.result))
+                recording, sources = read_wav(capture)[1], load_sources(out, verdict.result)
+                if (late := verdict.result.get("late_frames")) is not None:
+                    compare_interrupted(verdict, recording, sources, late)
+                else:
+                    compare(verdict, recording, sources)
             except ValueError as error:
                 verdict.faults.append(str(error))
         elif verdict.result["card"] == "aloop":
             verdict.faults.append("there is no capture")
-    segments = [verdict for verdict in verdicts if verdict.clients and verdict.result["card"] == "hda"]
-    if segments:
-        compare_segments(out, segments, wav)
+    for card, wav in (("hda", hda_wav), ("usb", usb_wav)):
+        segments = [verdict for verdict in verdicts if verdict.clients and verdict.result["card"] == card]
+        if segments:
+            compare_segments(out, segments, wav)
     return verdicts

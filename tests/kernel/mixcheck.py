@@ -23,10 +23,12 @@ from pcmfile import read_wav
 
 HEAD_FRAMES = 16384  # how much of a source is looked for
 START_FRAMES = 4800  # what counts as the beginning of a source
+SILENT_FRAMES = 16  # so many frames of silence are no accident of noise
+SURE_FRAMES = 4  # so many right frames in a row are no accident
 SIGNIFICANT = 8.0  # a peak this many times the correlation's RMS is no accident
 
 
-@dataclass
+@dataclass(eq=False)
 class Source:
     samples: np.ndarray  # (frames, channels)
     name: str = ""
@@ -102,20 +104,73 @@ def differing(recording, total):
     return (saturated(total, recording.dtype) != recording).any(axis=1)
 
 
-def find_end(recording, total, source, fade):
-    """Sets how much of a prefix source was played: the cut with the fewest differing frames around it."""
-    full = len(source.samples)
-    add(total, source, -1)
-    without = differing(recording, total)
-    add(total, source, +1, full)
-    with_it = differing(recording, total)
-    add(total, source, -1, full)
-    span = slice(max(source.offset, 0), min(source.offset + full, len(total)))
-    before = np.concatenate(([0], np.cumsum(with_it[span])))
-    after = np.concatenate((np.cumsum(without[span][::-1])[::-1], [0]))
-    after = np.concatenate((after[fade:], np.zeros(min(fade, len(after)), after.dtype)))
-    source.played = int((before + after).argmin()) + span.start - source.offset
-    add(total, source)
+def surely(right):
+    """Without runs of right frames that are so short that they may be an accident: of samples that are clipped."""
+    count = len(right) - SURE_FRAMES + 1
+    runs = np.logical_and.reduce([right[i : i + count] for i in range(SURE_FRAMES)])
+    sure = np.zeros(len(right), bool)
+    for i in range(SURE_FRAMES):
+        sure[i : i + count] |= runs
+    return sure
+
+
+def wrong_before(recording, total, prefixes):
+    """For each set of prefix sources that still play (a bit mask): how many frames before each one are wrong then."""
+    for source in prefixes:
+        add(total, source, -1)
+    counts = {}
+    for playing in range(1 << len(prefixes)):
+        present = [source for i, source in enumerate(prefixes) if playing >> i & 1]
+        for source in present:
+            add(total, source, +1, len(source.samples))
+        counts[playing] = np.cumsum(np.append(0, ~surely(~differing(recording, total))))
+        for source in present:
+            add(total, source, -1, len(source.samples))
+    for source in prefixes:
+        add(total, source)
+    return counts
+
+
+def find_ends(recording, total, prefixes, fade):
+    """Sets how much of each prefix source was played: of all ways to end one after the other, that with the fewest
+    frames that are wrong."""
+    wrong = wrong_before(recording, total, prefixes)
+    everybody = (1 << len(prefixes)) - 1
+    least = {everybody: wrong[everybody]}  # wrong frames up to each frame, if this set plays there
+
+    def change(playing):
+        """The same up to each frame, if the others ended there, less what would have been wrong before."""
+        more = [former for former in least if former & playing == playing and former != playing]
+        best = np.min([least[former] for former in more], axis=0)
+        after = wrong[playing]
+        return more, best - np.concatenate((after[fade:], np.full(min(fade, len(after)), after[-1])))
+
+    for playing in sorted(range(everybody), key=int.bit_count, reverse=True):
+        least[playing] = wrong[playing] + np.minimum.accumulate(change(playing)[1])
+    playing, frame = min(least, key=lambda some: least[some][-1]), len(recording)
+    ends = dict.fromkeys(range(len(prefixes)), frame)
+    while playing != everybody:
+        more, before = change(playing)
+        frame = int(before[: frame + 1].argmin())
+        former = min(more, key=lambda some: least[some][frame])
+        ends |= {i: frame for i in range(len(prefixes)) if (former & ~playing) >> i & 1}
+        playing = former
+    for i, end in ends.items():
+        source = prefixes[i]
+        add(total, source, -1)
+        source.played = min(max(end - source.offset, 0), len(source.samples))
+        add(total, source)
+
+
+def find_interruption(recording):
+    """The longest silence between sound and sound, as (first frame, frame after the last one); None if there is
+    none of more than SILENT_FRAMES."""
+    loud = np.flatnonzero(recording.any(axis=1))
+    pauses = np.diff(loud)
+    if not len(pauses) or pauses.max() <= SILENT_FRAMES:
+        return None
+    longest = int(pauses.argmax())
+    return int(loud[longest]) + 1, int(loud[longest + 1])
 
 
 def examples(recording, total, wrong, count=5):
@@ -141,8 +196,7 @@ def check(recording, sources, fade=0, located=False):
         add(total, source)
         starting[max(source.offset, 0) : max(source.offset + START_FRAMES, 0)] = True
     prefixes = [source for source in present if source.prefix]
-    for source in prefixes * (2 if len(prefixes) > 1 else 1):  # a second look, with the others known
-        find_end(recording, total, source, fade)
+    find_ends(recording, total, prefixes, fade)
     for source in present:
         playing[max(source.offset, 0) : max(source.end, 0)] += 1
         outside = max(-source.offset, 0) + max(source.end - len(recording), 0)

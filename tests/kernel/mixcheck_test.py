@@ -6,7 +6,7 @@ import unittest
 
 import numpy as np
 
-from mixcheck import Source, check, saturated, units
+from mixcheck import Source, check, find_interruption, saturated, units
 from pcmfile import SAMPLE_TYPES, noise
 
 OFFSETS = (700, 9000, 15001, 20000)
@@ -84,6 +84,23 @@ class MixCheck(unittest.TestCase):
         report = check(recording, sources)
         self.assertTrue(report.exact)
         self.assertEqual([source["played"] for source in report.sources], list(played))
+
+    def test_prefixes_with_one_end(self):
+        """In pairs, so that none of them explains anything by itself."""
+        for ends in ((48000, 52000, 52000, 46000), (46000, 46000, 52000, 52000), (48000, 48000, 48000, 48000)):
+            played = [end - offset for end, offset in zip(ends, OFFSETS)]
+            recording, sources = mix("S16_LE", played=played)
+            for source in sources:
+                source.prefix = True
+            report = check(recording, sources)
+            self.assertTrue(report.exact, report.examples)
+            self.assertEqual([source["played"] for source in report.sources], played)
+
+    def test_interruption(self):
+        recording, _ = mix("S16_LE")
+        self.assertIsNone(find_interruption(recording))
+        recording[40000:40017] = 0
+        self.assertEqual(find_interruption(recording), (40000, 40017))
 
     def test_fade_after_a_prefix(self):
         recording, sources = mix("S16_LE", played=(FRAMES, 17000, FRAMES + 2000, FRAMES + 3000))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
-// server.cpp: the ringmixd of the tests and what it has recorded.
+// server.cpp: the ringmixd of the tests and its recordings.
 
 #include "support.h"
 
@@ -195,25 +195,6 @@ bool Recording::fading(std::uint64_t frame) const
         const auto full = static_cast<std::uint64_t>(stream.last + 1);
         return frame >= full && frame < full + stream.fade;
     });
-}
-
-std::int64_t Recording::differs(std::uint64_t at, const Signal& signal, std::uint64_t from, std::uint64_t count) const
-{
-    for (std::uint64_t i = 0; i < count; i++)
-        for (unsigned c = 0; c < channels; c++)
-            if (at + i >= frames() ||
-                (!fading(at + i) && samples[(at + i) * channels + c] != signal.expected(from + i, c)))
-                return static_cast<std::int64_t>(i);
-    return -1;
-}
-
-std::int64_t Recording::sounds(std::uint64_t at, std::uint64_t end) const
-{
-    for (; at < end && at < frames(); at++)
-        for (unsigned c = 0; c < channels; c++)
-            if (!fading(at) && samples[at * channels + c] != 0)
-                return static_cast<std::int64_t>(at);
-    return -1;
 }
 
 } // namespace ringmix::test

@@ -4,6 +4,8 @@
 
 #include "support.h"
 
+#include "ringmix/abi.h"
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -61,6 +63,24 @@ std::int32_t Signal::expected(std::uint64_t frame, unsigned channel) const
     }
 }
 
+std::uint32_t Signal::ringmix_format() const
+{
+    switch (format_) {
+    case SND_PCM_FORMAT_U8:
+        return abi::format_u8;
+    case SND_PCM_FORMAT_S16_LE:
+        return abi::format_s16;
+    case SND_PCM_FORMAT_S24_LE:
+        return abi::format_s24;
+    case SND_PCM_FORMAT_S24_3LE:
+        return abi::format_s24_3;
+    case SND_PCM_FORMAT_FLOAT_LE:
+        return abi::format_float;
+    default:
+        return abi::format_s32;
+    }
+}
+
 std::vector<std::byte> Signal::frames(std::uint64_t from, std::uint64_t count) const
 {
     std::vector<std::byte> bytes(count * channels_ * sample_bytes());
@@ -106,7 +126,7 @@ void Pcm::configure(const Setup& setup)
     REQUIRE(snd_pcm_hw_params_set_access(pcm_, hw, setup.access) == 0);
     REQUIRE(snd_pcm_hw_params_set_format(pcm_, hw, setup.format) == 0);
     REQUIRE(snd_pcm_hw_params_set_channels(pcm_, hw, setup.channels) == 0);
-    REQUIRE(snd_pcm_hw_params_set_rate(pcm_, hw, device_rate, 0) == 0);
+    REQUIRE(snd_pcm_hw_params_set_rate(pcm_, hw, client_rate(), 0) == 0);
     REQUIRE(snd_pcm_hw_params_set_period_size(pcm_, hw, setup.period, 0) == 0);
     REQUIRE(snd_pcm_hw_params_set_buffer_size(pcm_, hw, setup.buffer) == 0);
     REQUIRE(snd_pcm_hw_params(pcm_, hw) == 0);

@@ -20,6 +20,12 @@ namespace ringmix::test {
 
 inline constexpr int patience_ms = 10000; // for what must happen: reached only by a failure
 inline constexpr unsigned device_rate = 48000;
+// What the PCMs are configured to: RINGMIX_TEST_RATE, or the device's. At another rate Recording judges by what the
+// signal is converted to, and all counts are in frames of the program.
+unsigned client_rate();
+inline bool converting() { return client_rate() != device_rate; }
+// For test cases that judge single frames.
+inline doctest::skip at_device_rate() { return doctest::skip(converting()); }
 
 std::int64_t now_ms();
 
@@ -42,6 +48,7 @@ public:
     {
     }
     unsigned channels() const { return channels_; }
+    std::uint32_t ringmix_format() const; // abi::format_*
     std::size_t sample_bytes() const { return static_cast<std::size_t>(snd_pcm_format_physical_width(format_)) / 8; }
     // Frames from ... from + frames - 1, interleaved.
     std::vector<std::byte> frames(std::uint64_t from, std::uint64_t frames) const;
@@ -63,6 +70,10 @@ struct Recording {
         std::uint64_t first = 0;
         std::int64_t last = -1; // the last frame that is not fading; -1: still plays
         std::uint64_t fade = 0; // frames behind it that fade out
+
+        std::uint64_t frames() const { return static_cast<std::uint64_t>(last + 1) - first; } // of the device
+        // Of the program: converted, a few less, of which nothing is still to be heard.
+        std::uint64_t played() const;
     };
     unsigned channels = 0;
     std::vector<std::int32_t> samples;
@@ -71,13 +82,26 @@ struct Recording {
     std::uint64_t frames() const { return samples.size() / channels; }
     // The one stream of client `name`.
     Stream only(const std::string& name) const;
+    // Places are device frames; behind the beginning of a stream, further on by frames of the program.
     // The first of `count` frames from device frame `at` on that is not `signal` from its frame `from` on;
-    // -1 if all are. Stereo to stereo.
+    // -1 if all are. Stereo to stereo. Converted: those
+    // that have nothing else in them.
     std::int64_t differs(std::uint64_t at, const Signal& signal, std::uint64_t from, std::uint64_t count) const;
     bool fading(std::uint64_t frame) const;
     // The first frame in at ... end - 1 that is not silent; -1 if all are.
     std::int64_t sounds(std::uint64_t at, std::uint64_t end) const;
+
+private:
+    const Stream* stream_at(std::uint64_t at) const; // the last that has begun
+    bool is_edge(std::uint64_t at) const;
 };
+
+// What a device with 32 bits plays for the frames from `from` on of a signal, at `position` of a stream that is silent
+// otherwise: from the stream's beginning until they have rung out; interleaved.
+std::vector<std::int32_t> heard(const Signal& signal, std::uint64_t from, std::uint64_t count,
+                                std::uint64_t position = 0);
+// How many frames that are.
+std::uint64_t heard_frames(std::uint64_t count);
 
 // A ringmixd of its own: S32_LE, 48000 Hz, its output recorded.
 class Server {

@@ -14,15 +14,15 @@ const Signal tone(SND_PCM_FORMAT_S16_LE, 2);
 // The recording holds the tone in pieces with silence between them; returns their number.
 unsigned check_pieces(const Recording& recording, std::uint64_t frames)
 {
-    std::uint64_t position = 0, silent_from = 0;
+    std::vector<std::int32_t> pieces;
+    std::uint64_t silent_from = 0;
     for (const Recording::Stream& stream : recording.streams) {
-        const auto played = static_cast<std::uint64_t>(stream.last + 1) - stream.first;
         CHECK(recording.sounds(silent_from, stream.first) == -1);
-        CHECK(recording.differs(stream.first, tone, position, played) == -1);
-        position += played;
-        silent_from = stream.first + played;
+        silent_from = static_cast<std::uint64_t>(stream.last + 1);
+        pieces.insert(pieces.end(), recording.samples.begin() + static_cast<std::ptrdiff_t>(stream.first * 2),
+                      recording.samples.begin() + static_cast<std::ptrdiff_t>(silent_from * 2));
     }
-    CHECK(position == frames);
+    CHECK((pieces == heard(tone, 0, frames)));
     CHECK(recording.sounds(silent_from, recording.frames()) == -1);
     return static_cast<unsigned>(recording.streams.size());
 }
@@ -148,7 +148,7 @@ TEST_CASE("drop ends the write that waits for a paused PCM")
     CHECK(result < 0);
 }
 
-TEST_CASE("a write that does not block says -EAGAIN while a full PCM is paused")
+TEST_CASE("programs that do not block are told the truth of a full paused PCM")
 {
     Server server;
     Pcm pcm(server, Setup{});
@@ -160,7 +160,8 @@ TEST_CASE("a write that does not block says -EAGAIN while a full PCM is paused")
     if (room > 0)
         CHECK(snd_pcm_writei(pcm, bytes.data(), 4800) == room);
     for (int i = 0; i < 3; i++) {
-        CHECK(snd_pcm_writei(pcm, bytes.data(), 480) == -EAGAIN);
+        CHECK(snd_pcm_writei(pcm, bytes.data(), 480) == 0);
+        CHECK(snd_pcm_avail_update(pcm) == 0);
         CHECK(pcm.avail() == 0);
         CHECK(pcm.state() == SND_PCM_STATE_PAUSED);
     }
@@ -203,8 +204,7 @@ TEST_CASE("drop, drain and prepare of a paused PCM")
     }
     const Recording recording = server.recording(3);
     for (const Recording::Stream& stream : recording.streams)
-        CHECK(recording.differs(stream.first, tone, 0, static_cast<std::uint64_t>(stream.last + 1) - stream.first) ==
-              -1);
+        CHECK(recording.differs(stream.first, tone, 0, stream.played()) == -1);
 }
 
 TEST_CASE("pause is for running PCMs")
@@ -245,7 +245,7 @@ TEST_CASE("a stream that ends before it was heard leaves the fade of the one bef
         CHECK(recording.sounds(fade + dropped.fade, recording.frames()) == -1);
 }
 
-TEST_CASE("a PCM that has run dry and goes on all the same is resumed where it was paused")
+TEST_CASE("a PCM that has run dry and goes on all the same is resumed where it was paused" * at_device_rate())
 {
     Server server;
     Setup setup;

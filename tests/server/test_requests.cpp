@@ -129,3 +129,36 @@ TEST_CASE("requests: a change of gain before there is a lane does not reach the 
     house.step();
     CHECK(core::read_gains(house.slot(second)).at(house.device->frame + 1000) == abi::unity_gain);
 }
+
+TEST_CASE("requests: clients are told as what their programs play, in frames of theirs")
+{
+    House house;
+    FakeSession session;
+    house.greet(session);
+    const auto told = [&] {
+        house.ask<protocol::Done>(session, core::make_message<protocol::AskClients>());
+        return core::message_as<protocol::ClientInfo>(session.answers.at(session.answers.size() - 2));
+    };
+    const std::uint32_t rate = house.requests.instance()->view().geometry.rate;
+    auto configure = core::make_message<protocol::Configure>();
+    configure.format = abi::format_s32_high;
+    configure.channels = 2;
+    configure.lane_frames = 9600;
+    configure.program_format = abi::format_u8;
+    configure.program_rate = rate / 2;
+    configure.latency_frames = 32;
+    house.ask<protocol::Configured>(session, configure);
+    protocol::ClientInfo info = told();
+    CHECK(info.format == abi::format_u8);
+    CHECK(info.rate == rate / 2);
+    CHECK(info.converted == 1);
+    CHECK(info.latency_frames == 32);
+    CHECK(info.lane_frames == 4800);
+    house.configure(session); // at the device's rate, for another piece of music
+    info = told();
+    CHECK(info.format == abi::format_s16);
+    CHECK(info.rate == rate);
+    CHECK(info.converted == 0);
+    CHECK(info.latency_frames == 0);
+    CHECK(info.lane_frames == 8192);
+}

@@ -37,7 +37,8 @@ Card::Card(const server::DeviceShape& shape, const CardHabits& habits)
 std::uint64_t Card::position_at(std::int64_t time) const noexcept
 {
     const auto passed = static_cast<__int128>(std::max<std::int64_t>(time - start_ns_, 0));
-    const __int128 frames = passed * shape_.rate * (1'000'000 + habits_.ppm) / (static_cast<__int128>(second) * 1'000'000);
+    const __int128 frames =
+        passed * shape_.rate * (1'000'000 + habits_.ppm) / (static_cast<__int128>(second) * 1'000'000);
     return base_ + static_cast<std::uint64_t>(frames);
 }
 
@@ -50,7 +51,8 @@ std::int64_t Card::time_of(std::uint64_t frame) const noexcept
 
 std::uint64_t Card::played() const noexcept
 {
-    return state_ == State::running ? position_at(world->now()) : read_ - std::min<std::uint64_t>(read_, habits_.fifo_frames);
+    return state_ == State::running ? position_at(world->now())
+                                    : read_ - std::min<std::uint64_t>(read_, habits_.fifo_frames);
 }
 
 std::uint64_t Card::known_position() const noexcept

@@ -15,14 +15,14 @@
 namespace ringmix::sim {
 
 struct CardHabits {
-    std::int64_t ppm = 0;           // how much faster than its rate it is, in millionths
-    std::int64_t jitter_ns = 0;     // an interrupt is late by this at most
-    bool by_periods = false;        // the position is only known period by period
-    std::uint32_t fifo_frames = 0;  // frames that it has read ahead of its position
-    bool has_timer = true;          // PCM timer: the engine wakes at interrupts
-    unsigned boundary_bits = 62;    // the kernel's hw_ptr wraps below this
-    unsigned narrow_bits = 31;      // and that which 32-bit programs see
-    std::int64_t publish_ns = 0;    // from silencing to publishing, at most
+    std::int64_t ppm = 0;          // how much faster than its rate it is, in millionths
+    std::int64_t jitter_ns = 0;    // an interrupt is late by this at most
+    bool by_periods = false;       // the position is only known period by period
+    std::uint32_t fifo_frames = 0; // frames that it has read ahead of its position
+    bool has_timer = true;         // PCM timer: the engine wakes at interrupts
+    unsigned boundary_bits = 62;   // the kernel's hw_ptr wraps below this
+    unsigned narrow_bits = 31;     // and that which 32-bit programs see
+    std::int64_t publish_ns = 0;   // from silencing to publishing, at most
 };
 
 class Card final : public Object {
@@ -49,14 +49,15 @@ public:
     void unplug();
     void jump(std::uint64_t frames); // its position leaps
     int start_error = 0;             // start() fails so
-    void skip_to(std::int64_t time); // nobody looks until then, and its ring is silent: that is not played frame by frame
+    void
+    skip_to(std::int64_t time); // nobody looks until then, and its ring is silent: that is not played frame by frame
 
     // What everybody may read.
     os::KernelPcm::Position position(bool narrow) const noexcept;
     void update(); // asks the hardware (HWSYNC)
 
     // What is true. Frames are counted from the last prepare() on.
-    std::uint64_t played() const noexcept; // now, without what has been read ahead
+    std::uint64_t played() const noexcept;                  // now, without what has been read ahead
     std::uint64_t epoch() const noexcept { return epoch_; } // counts start()
     std::int64_t started_ns() const noexcept { return start_ns_; }
     // Reads what has become due; `heard` gets each frame.
@@ -85,13 +86,13 @@ private:
     State state_ = State::setup;
     std::uint64_t epoch_ = 0;
     std::int64_t start_ns_ = 0;
-    std::uint64_t base_ = 0;      // position at start_ns_
-    std::uint64_t read_ = 0;      // frames that the card has taken out of the ring
-    std::uint64_t silenced_ = 0;  // before it the kernel has written silence
-    std::uint64_t hw_ = 0;        // published, not wrapped
-    std::int64_t stamp_ns_ = 0;   // its time
+    std::uint64_t base_ = 0;     // position at start_ns_
+    std::uint64_t read_ = 0;     // frames that the card has taken out of the ring
+    std::uint64_t silenced_ = 0; // before it the kernel has written silence
+    std::uint64_t hw_ = 0;       // published, not wrapped
+    std::int64_t stamp_ns_ = 0;  // its time
     std::int64_t skipping_until_ = 0;
-    std::uint64_t arming_ = 0;    // the interrupt that is awaited
+    std::uint64_t arming_ = 0; // the interrupt that is awaited
 };
 
 // The card of this run, if its device is one.

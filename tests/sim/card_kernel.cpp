@@ -124,10 +124,7 @@ KernelPcmInfo kernel_pcm_info(int) noexcept { return {true, false, false}; }
 DeviceShape settle_hw_params(snd_pcm_t*, const DeviceWishes&, Say) { return card->shape(); }
 void settle_sw_params(snd_pcm_t*, const DeviceWishes&) {}
 
-PeriodTimer::PeriodTimer(int, int, int) noexcept
-{
-    fd_ = card->habits().has_timer ? 0 : -1;
-}
+PeriodTimer::PeriodTimer(int, int, int) noexcept { fd_ = card->habits().has_timer ? 0 : -1; }
 
 bool PeriodTimer::wait(std::int64_t deadline_ns) noexcept
 {

@@ -37,10 +37,7 @@ public:
         return low + static_cast<std::int64_t>(below(static_cast<std::uint64_t>(high - low) + 1));
     }
     bool one_in(std::uint64_t n) noexcept { return below(n) == 0; }
-    template <class T> T pick(std::initializer_list<T> values) noexcept
-    {
-        return values.begin()[below(values.size())];
-    }
+    template <class T> T pick(std::initializer_list<T> values) noexcept { return values.begin()[below(values.size())]; }
 
 private:
     std::uint64_t state_;

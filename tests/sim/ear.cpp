@@ -24,11 +24,12 @@ void Counts::add(const Counts& other)
 
 std::string Counts::text() const
 {
-    return fmt::format("{} frames, {} with sound; excused: {} either, {} in the gap, {} in flight, {} unreached, {} engine stood, "
-                       "{} restart; {} streams, {} calls, {} wakes ({} for nothing), {} xruns, {} drains, {} gains, "
-                       "{} deaths, {} stops",
-                       frames, sounding, either, gap, in_flight, unreached, engine_stood, restart, streams, calls, wakes,
-                       idle_wakes, xruns, drains, gains, deaths, stops);
+    return fmt::format(
+        "{} frames, {} with sound; excused: {} either, {} in the gap, {} in flight, {} unreached, {} engine stood, "
+        "{} restart; {} streams, {} calls, {} wakes ({} for nothing), {} xruns, {} drains, {} gains, "
+        "{} deaths, {} stops",
+        frames, sounding, either, gap, in_flight, unreached, engine_stood, restart, streams, calls, wakes, idle_wakes,
+        xruns, drains, gains, deaths, stops);
 }
 
 std::uint64_t Ear::now() const noexcept
@@ -113,7 +114,8 @@ void Ear::follow_device()
             start_ns_ = newest.time_ns - ns_of(newest.frame);
         return;
     }
-    if (card->epoch() != known_epoch_ && newest.generation + 1 == card->epoch() && newest.state == abi::device_running) {
+    if (card->epoch() != known_epoch_ && newest.generation + 1 == card->epoch() &&
+        newest.state == abi::device_running) {
         const std::uint64_t base = newest.frame - newest.hw_ptr;
         if (known_epoch_ != 0 && base < last_now_ - std::min<std::uint64_t>(last_now_, truth_.ring))
             fail("after its restart the device goes on at frame {}, and was at {}", base, last_now_);
@@ -187,7 +189,11 @@ void Ear::batch(std::uint32_t point, std::uint64_t from, std::uint32_t frames)
     if (fibre == nullptr)
         return;
     if (world->verbose)
-        world->note(point == core::test_posting ? "posts" : point == core::test_gathered ? "has gathered" : point == core::test_stored ? "has stored" : "is done", from, frames);
+        world->note(point == core::test_posting    ? "posts"
+                    : point == core::test_gathered ? "has gathered"
+                    : point == core::test_stored   ? "has stored"
+                                                   : "is done",
+                    from, frames);
     Batch& batch = batches_[fibre->number];
     if (point == core::test_posting)
         batch = {from, frames, world->now(), true};
@@ -303,7 +309,8 @@ bool Ear::excused(std::uint64_t frame, const std::vector<Part>& parts)
         counts.engine_stood++;
         return true;
     }
-    const bool ending = std::any_of(open_.begin(), open_.end(), [](const Score* score) { return score->perhaps_ending(); });
+    const bool ending =
+        std::any_of(open_.begin(), open_.end(), [](const Score* score) { return score->perhaps_ending(); });
     for (const auto& [number, batch] : batches_) {
         const std::uint64_t its_place = (frame % truth_.ring + truth_.ring - batch.from % truth_.ring) % truth_.ring;
         if (ending && batch.open && its_place < batch.frames && frame < high()) {

@@ -38,10 +38,10 @@ public:
         std::uint32_t rate, ring, margin, reach, latency;
         bool is_virtual;
         Sink sink;
-        std::uint32_t fade;   // frames
-        std::uint32_t lag;    // the position that programs know is behind the true one by this at most,
-        std::uint32_t lead;   // and ahead of it
-        std::uint32_t fifo;   // frames that the device has read ahead
+        std::uint32_t fade; // frames
+        std::uint32_t lag;  // the position that programs know is behind the true one by this at most,
+        std::uint32_t lead; // and ahead of it
+        std::uint32_t fifo; // frames that the device has read ahead
     };
     explicit Ear(const Truth& truth)
         : truth_(truth), frame_bytes_(truth.sink.channels * bytes_of_sample(truth.sink.format))
@@ -124,7 +124,7 @@ private:
     std::size_t frame_bytes_;
     std::vector<std::unique_ptr<Score>> scores_;
     std::vector<std::vector<Cell>> spare_;
-    std::vector<Score*> open_; // those of which something may still be heard
+    std::vector<Score*> open_;               // those of which something may still be heard
     std::map<std::uint32_t, Batch> batches_; // by fibre
     std::deque<Covered> covered_;
     std::uint64_t sure_ = 0; // frames before it have been in the engine's reach for long enough
@@ -133,7 +133,7 @@ private:
     std::int64_t engine_idle_ns_ = 0;
     std::int64_t engine_stood_ns_ = -second;   // when it was seen to stand in a cycle
     std::int64_t engine_trouble_ns_ = -second; // when it was seen to stand for long
-    std::uint64_t next_ = 0; // virtual: the next frame
+    std::uint64_t next_ = 0;                   // virtual: the next frame
     std::uint64_t now_before_ = 0;
     std::uint64_t heard_to_ = 0;
     std::int64_t disturbed_until_ = 0;

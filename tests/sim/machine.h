@@ -21,7 +21,8 @@ class Score;
 struct Block final : Object {
     static constexpr Kind its_kind = Kind::block;
     Block(std::string block_name, std::size_t size)
-        : Object(its_kind), name(std::move(block_name)), bytes(size), data(static_cast<std::byte*>(std::calloc((size + 4095) / 4096, 4096)))
+        : Object(its_kind), name(std::move(block_name)), bytes(size),
+          data(static_cast<std::byte*>(std::calloc((size + 4095) / 4096, 4096)))
     {
     }
     ~Block() override { std::free(data); }
@@ -86,7 +87,7 @@ struct Counter final : Object { // an event descriptor, a semaphore
 
 struct Program {
     std::string name;
-    bool narrow = false; // of 32 bits
+    bool narrow = false;    // of 32 bits
     Score* score = nullptr; // of its PCM
 };
 

@@ -27,24 +27,24 @@ struct Arguments {
 
 int usage(const char* name, int status)
 {
-    std::fprintf(status == 0 ? stdout : stderr,
-                 "usage: %s [--seed N] [--seeds COUNT] [--seconds VIRTUAL] [--for REAL_SECONDS] [--jobs N]\n"
-                 "          [--exact] [--kind MISFORTUNE] [--keep-going] [--verbose]\n"
-                 "Plays COUNT seeds from N on (default 1, 1), each for VIRTUAL seconds (20) of virtual time, or less if\n"
-                 "that is more work than with 8 stereo programs at 8000 Hz (--exact: not less). Ends at the first\n"
-                 "failure. --for: as many seeds as fit REAL_SECONDS.\n",
-                 name);
+    std::fprintf(
+        status == 0 ? stdout : stderr,
+        "usage: %s [--seed N] [--seeds COUNT] [--seconds VIRTUAL] [--for REAL_SECONDS] [--jobs N]\n"
+        "          [--exact] [--kind MISFORTUNE] [--keep-going] [--verbose]\n"
+        "Plays COUNT seeds from N on (default 1, 1), each for VIRTUAL seconds (20) of virtual time, or less if\n"
+        "that is more work than with 8 stereo programs at 8000 Hz (--exact: not less). Ends at the first\n"
+        "failure. --for: as many seeds as fit REAL_SECONDS.\n",
+        name);
     return status;
 }
 
 bool parse(int argc, char** argv, Arguments& arguments)
 {
-    static const option options[] = {{"seed", 1, nullptr, 's'},    {"seeds", 1, nullptr, 'n'},
-                                     {"seconds", 1, nullptr, 't'}, {"for", 1, nullptr, 'f'},
-                                     {"jobs", 1, nullptr, 'j'},    {"keep-going", 0, nullptr, 'k'},
-                                     {"verbose", 0, nullptr, 'v'}, {"exact", 0, nullptr, 'e'}, {"kind", 1, nullptr, 'K'},
-                                     {"help", 0, nullptr, 'h'},
-                                     {nullptr, 0, nullptr, 0}};
+    static const option options[] = {
+        {"seed", 1, nullptr, 's'},    {"seeds", 1, nullptr, 'n'}, {"seconds", 1, nullptr, 't'},
+        {"for", 1, nullptr, 'f'},     {"jobs", 1, nullptr, 'j'},  {"keep-going", 0, nullptr, 'k'},
+        {"verbose", 0, nullptr, 'v'}, {"exact", 0, nullptr, 'e'}, {"kind", 1, nullptr, 'K'},
+        {"help", 0, nullptr, 'h'},    {nullptr, 0, nullptr, 0}};
     for (int c; (c = getopt_long(argc, argv, "", options, nullptr)) != -1;) {
         switch (c) {
         case 's':
@@ -157,7 +157,6 @@ private:
         running_--;
         results_.erase(found);
     }
-
 
     struct Running {
         int fd;

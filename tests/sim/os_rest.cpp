@@ -77,7 +77,6 @@ void name_thread(const char* name) noexcept
         fibre.temper = machine().engine_temper;
 }
 
-
 void raise_descriptor_limit() noexcept {}
 
 std::uint64_t file_size_limit() noexcept { return ~std::uint64_t{0}; }

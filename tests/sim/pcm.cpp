@@ -102,7 +102,9 @@ int Pcm::set_parameters()
     snd_pcm_sw_params_current(pcm_, sw);
     snd_pcm_uframes_t boundary = 0;
     snd_pcm_sw_params_get_boundary(sw, &boundary);
-    wishes_.stop_threshold = wishes_.goes_on ? boundary : wishes_.stop_threshold == 0 ? wishes_.buffer : wishes_.stop_threshold;
+    wishes_.stop_threshold = wishes_.goes_on               ? boundary
+                             : wishes_.stop_threshold == 0 ? wishes_.buffer
+                                                           : wishes_.stop_threshold;
     snd_pcm_sw_params_set_start_threshold(pcm_, sw, std::min(wishes_.start_threshold, boundary));
     snd_pcm_sw_params_set_stop_threshold(pcm_, sw, wishes_.stop_threshold);
     wishes_.avail_min = std::clamp<snd_pcm_uframes_t>(wishes_.avail_min, 1, wishes_.buffer);
@@ -244,7 +246,8 @@ snd_pcm_sframes_t Pcm::write(snd_pcm_uframes_t frames)
     const std::uint32_t version = ++versions_;
     if (score_->running() && !score_->floating()) { // there is hardly room for more: spares making it
         const std::int64_t room = score_->room_high() + static_cast<std::int64_t>(ear->frames_of(10 * ms));
-        frames = std::clamp<snd_pcm_uframes_t>(frames, 1, static_cast<snd_pcm_uframes_t>(std::max<std::int64_t>(room, 1)));
+        frames =
+            std::clamp<snd_pcm_uframes_t>(frames, 1, static_cast<snd_pcm_uframes_t>(std::max<std::int64_t>(room, 1)));
     }
     encode(position, frames, version);
     const bool prepared = state() == SND_PCM_STATE_PREPARED;

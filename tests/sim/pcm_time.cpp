@@ -29,7 +29,8 @@ snd_pcm_sframes_t Pcm::avail()
         fail("{}: an underrun is due and is not reported", name_);
     if (room < 0 || !score_->running() || draining_ || score_->floating())
         return room;
-    const std::int64_t place = static_cast<std::int64_t>(score_->appl()) + room - static_cast<std::int64_t>(score_->buffer());
+    const std::int64_t place =
+        static_cast<std::int64_t>(score_->appl()) + room - static_cast<std::int64_t>(score_->buffer());
     if (place < last_place_)
         fail("{}: the pointer goes back from {} to {}", name_, last_place_, place);
     if ((room < low || room > score_->room_high()) && ear->quiet_time())
@@ -127,7 +128,8 @@ bool Pcm::wait(int most_ms)
         }
         const bool known_late = score_->origin() + score_->floor() + truth.margin > ear->low(); // TOLERATE 1
         const std::int64_t then = low - static_cast<std::int64_t>(ear->frames_of(std::max<std::int64_t>(late, 0)));
-        if (!known_late && began < fibre.wake_due && then > wanted + slack + static_cast<std::int64_t>(truth.rate / 2000))
+        if (!known_late && began < fibre.wake_due &&
+            then > wanted + slack + static_cast<std::int64_t>(truth.rate / 2000))
             fail("{}: woken with room for {} frames, and wanted {}", name_, then, wanted);
         return true;
     }
@@ -182,7 +184,8 @@ void Pcm::drain()
     if (!score_->floating() && ear->quiet_since(began)) {
         if (ear->now() + truth.lead < last)
             fail("{}: drained at frame {}, and the last one is heard at {}", name_, ear->now(), last);
-        const std::int64_t own = world->now() - world->current()->wake_due; // this program's own time since it was woken
+        const std::int64_t own =
+            world->now() - world->current()->wake_due; // this program's own time since it was woken
         const std::uint64_t due = std::max(last, asked_at) + truth.lag + truth.lead + truth.rate / 500;
         if (ear->now() > due + ear->frames_of(std::max<std::int64_t>(own, 0)))
             fail("{}: drained at frame {}, long after the last one at {}", name_, ear->now(), last);

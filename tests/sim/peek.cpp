@@ -47,7 +47,10 @@ Snapshot newest()
     if (entry.sequence.peek() != 2 * number)
         return {};
     const std::uint64_t device = entry.device.peek();
-    return {true, entry.frame.peek(), entry.hw_ptr.peek(), device >> abi::device_state_bits,
+    return {true,
+            entry.frame.peek(),
+            entry.hw_ptr.peek(),
+            device >> abi::device_state_bits,
             static_cast<std::int64_t>(entry.time_ns.peek()),
             static_cast<std::uint32_t>(device & ((1u << abi::device_state_bits) - 1))};
 }

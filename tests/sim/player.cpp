@@ -30,9 +30,11 @@ PcmWishes Player::choose()
     wishes.access = dice_.pick({SND_PCM_ACCESS_RW_INTERLEAVED, SND_PCM_ACCESS_RW_INTERLEAVED,
                                 SND_PCM_ACCESS_RW_NONINTERLEAVED, SND_PCM_ACCESS_MMAP_INTERLEAVED});
     const std::int64_t least = 128;
-    wishes.buffer = static_cast<snd_pcm_uframes_t>(dice_.between(least, dice_.one_in(3) ? habits_.max_buffer : habits_.max_buffer / 4 + least));
+    wishes.buffer = static_cast<snd_pcm_uframes_t>(
+        dice_.between(least, dice_.one_in(3) ? habits_.max_buffer : habits_.max_buffer / 4 + least));
     wishes.period = static_cast<snd_pcm_uframes_t>(dice_.between(32, static_cast<std::int64_t>(wishes.buffer / 2)));
-    wishes.start_threshold = dice_.pick<snd_pcm_uframes_t>({1, 1, wishes.buffer / 2, wishes.buffer, ~snd_pcm_uframes_t{0} / 2});
+    wishes.start_threshold =
+        dice_.pick<snd_pcm_uframes_t>({1, 1, wishes.buffer / 2, wishes.buffer, ~snd_pcm_uframes_t{0} / 2});
     wishes.avail_min = dice_.pick<snd_pcm_uframes_t>({wishes.period, wishes.period, 1, wishes.buffer / 2});
     if (dice_.one_in(5))
         wishes.stop_threshold = wishes.buffer - dice_.below(wishes.buffer / 4);
@@ -108,7 +110,8 @@ bool Player::session()
 
 bool Player::stream()
 {
-    const std::int64_t until = world->now() + (dice_.one_in(3) ? dice_.between(0, 100 * ms) : dice_.between(0, 3 * second));
+    const std::int64_t until =
+        world->now() + (dice_.one_in(3) ? dice_.between(0, 100 * ms) : dice_.between(0, 3 * second));
     while (world->now() < until) {
         if (!act() || pcm_.lost())
             return !pcm_.lost();

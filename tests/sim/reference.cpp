@@ -32,10 +32,7 @@ Draw draw_for(const Voice& voice, std::uint32_t version, std::uint64_t position)
     return {mixed(voice.seed ^ (position * 0x9e3779b97f4a7c15)) + version * 0xd1342543de82ef95};
 }
 
-std::int32_t quiet(const Voice& voice, std::uint32_t bits)
-{
-    return static_cast<std::int32_t>(bits) >> voice.quieter;
-}
+std::int32_t quiet(const Voice& voice, std::uint32_t bits) { return static_cast<std::int32_t>(bits) >> voice.quieter; }
 
 float as_float(const Voice& voice, std::uint32_t bits)
 {

@@ -40,9 +40,10 @@ std::uint32_t margin_of(const Plan& plan)
 void choose_device(Plan& plan, Dice& dice)
 {
     plan.is_virtual = dice.one_in(2);
-    plan.rate = dice.pick<std::uint32_t>({8000, 8000, 8000, 8000, 11025, 16000, 22050, 44100, 48000, 96000, 192000, 384000});
-    plan.format = dice.pick({abi::format_s16, abi::format_s16, abi::format_s24, abi::format_s24_3, abi::format_s32,
-                             abi::format_float});
+    plan.rate =
+        dice.pick<std::uint32_t>({8000, 8000, 8000, 8000, 11025, 16000, 22050, 44100, 48000, 96000, 192000, 384000});
+    plan.format = dice.pick(
+        {abi::format_s16, abi::format_s16, abi::format_s24, abi::format_s24_3, abi::format_s32, abi::format_float});
     plan.channels = dice.pick<std::uint32_t>({1, 2, 2, 2, 2, 3, 6, 8});
     if (dice.one_in(40))
         plan.channels = 32;
@@ -64,8 +65,10 @@ void choose_device(Plan& plan, Dice& dice)
 void choose_tempers(Plan& plan, Dice& dice)
 {
     const std::int64_t margin_ns = std::int64_t{margin_of(plan)} * second / plan.rate;
-    plan.program.steps = plan.engine.steps = plan.server.steps = static_cast<std::uint32_t>(dice.pick({20, 60, 200, 600}));
-    plan.program.hiccup = plan.engine.hiccup = plan.server.hiccup = static_cast<std::uint32_t>(dice.pick({20, 100, 500}));
+    plan.program.steps = plan.engine.steps = plan.server.steps =
+        static_cast<std::uint32_t>(dice.pick({20, 60, 200, 600}));
+    plan.program.hiccup = plan.engine.hiccup = plan.server.hiccup =
+        static_cast<std::uint32_t>(dice.pick({20, 100, 500}));
     plan.program.hiccup_ns = plan.engine.hiccup_ns = plan.server.hiccup_ns = margin_ns / 3;
     const std::int64_t ring_ns = std::int64_t{plan.ring} * second / plan.rate;
     if (dice.one_in(2)) {
@@ -84,7 +87,8 @@ void choose_tempers(Plan& plan, Dice& dice)
 void choose_misfortune(Plan& plan, Dice& dice, const std::string& asked)
 {
     using enum Misfortune;
-    const auto chosen = dice.one_in(2) ? none : dice.pick({stops, stops, fails, jumps, unplugged, long_sleeps, late_frames, turns});
+    const auto chosen =
+        dice.one_in(2) ? none : dice.pick({stops, stops, fails, jumps, unplugged, long_sleeps, late_frames, turns});
     plan.misfortune = chosen;
     for (int i = 0; i <= static_cast<int>(turns); i++)
         if (asked == misfortune_name(static_cast<Misfortune>(i)))
@@ -115,9 +119,9 @@ Plan make_plan(const RunOptions& options)
     plan.text = fmt::format("{} ({}) {} Hz {} {} channels, period {} ring {} margin {}; {} players, buffers up to {}\n"
                             "card: {} ppm, jitter {} us, {}, fifo {}, {}, boundary 2^{}, latency {}\n"
                             "steps {}, hiccups 1/{} {} us; stops 1/{} {} ms; deaths 1/{}; engine stops 1/{} {} ms\n",
-                            plan.is_virtual ? "virtual" : "card", misfortune_name(plan.misfortune), plan.rate, core::format_name(plan.format),
-                            plan.channels, plan.period, plan.ring, margin_of(plan), plan.players,
-                            plan.player.max_buffer, plan.card.ppm, plan.card.jitter_ns / us,
+                            plan.is_virtual ? "virtual" : "card", misfortune_name(plan.misfortune), plan.rate,
+                            core::format_name(plan.format), plan.channels, plan.period, plan.ring, margin_of(plan),
+                            plan.players, plan.player.max_buffer, plan.card.ppm, plan.card.jitter_ns / us,
                             plan.card.by_periods ? "by periods" : "exact", plan.card.fifo_frames,
                             plan.card.has_timer ? "timer" : "no timer", plan.card.boundary_bits, plan.latency,
                             plan.program.steps, plan.program.hiccup, plan.program.hiccup_ns / us, plan.program.stop,
@@ -137,7 +141,9 @@ Ear::Truth truth_of(const Plan& plan)
     truth.rate = plan.rate;
     truth.ring = plan.ring;
     truth.margin = margin_of(plan);
-    truth.reach = plan.ring - std::min(plan.rate * 21 / 1000, plan.ring / 4);
+    // The ring, less two cycles and 1 ms; a cycle is 10 ms, or an eighth of a short ring.
+    const std::uint32_t cycle = std::min(plan.rate / 100, plan.ring / 8);
+    truth.reach = plan.ring - std::min(2 * cycle + plan.rate / 1000, plan.ring / 2);
     truth.latency = plan.latency;
     truth.is_virtual = plan.is_virtual;
     truth.sink = {plan.format, plan.channels, plan.clip == abi::clip_soft, plan.dither == abi::dither_tpdf};
@@ -281,7 +287,8 @@ RunResult run_scenario(const RunOptions& options)
     stage.begin();
     plan_misfortunes(plan.misfortune, options.exact ? options.seconds : options.seconds / expense(plan));
     const double seconds = options.exact ? options.seconds : options.seconds / expense(plan);
-    world->run_until(static_cast<std::int64_t>(seconds * 1e9) + (plan.misfortune == Misfortune::unplugged ? 2 * second : 0));
+    world->run_until(static_cast<std::int64_t>(seconds * 1e9) +
+                     (plan.misfortune == Misfortune::unplugged ? 2 * second : 0));
     check_misfortunes(plan.misfortune);
     return {the_ear.counts, seconds, world->switches};
 }

@@ -43,6 +43,8 @@ struct Cell {
     bool anything = false;   // more possibilities than are written down
 };
 
+inline constexpr std::size_t least_cells = 1 << 12;
+
 enum class Ask { none, write, start, pause, drop, drain, close, look };
 
 class Score {
@@ -62,14 +64,14 @@ public:
     // `found`: an underrun has ended it; end_xrun() follows
     void end_write(std::uint64_t frames, bool running, bool found);
     void begin(Ask ask);
-    void end_start();                 // start, resume; drain of one that was only prepared
-    void end_stop(bool faded);        // pause, drop, close
-    void end_xrun();                  // in any call
+    void end_start();          // start, resume; drain of one that was only prepared
+    void end_stop(bool faded); // pause, drop, close
+    void end_xrun();           // in any call
     void paused_at(std::int64_t position);
-    void drained();                   // all has been heard
-    void end_nothing();               // it has changed nothing
+    void drained();                                             // all has been heard
+    void end_nothing();                                         // it has changed nothing
     void moved_to(std::uint64_t position) { appl_ = position; } // rewind, forward
-    void limit(std::uint64_t position); // drain: it ends there
+    void limit(std::uint64_t position);                         // drain: it ends there
     void die();
     void gone() { silent_ = true; } // with its connection: the slot may be another's
 
@@ -94,7 +96,7 @@ public:
     // The underrun: how many frames of room there are, at least and at most, at present.
     std::int64_t room_low() const noexcept;
     std::int64_t room_high() const noexcept;
-    bool xrun_due() const noexcept;    // certainly
+    bool xrun_due() const noexcept; // certainly
     bool xrun_possible() const noexcept;
     bool late_possible = false; // a write may have been too late
     bool late_certain = false;
@@ -113,7 +115,7 @@ public:
     // Gains: asked for between the mixer's call and its return.
     void ask_gain(std::uint32_t gain);
     void withdraw_gain(std::uint32_t gain); // it was not for this one
-    std::uint32_t level = 0; // as asked for, also while muted
+    std::uint32_t level = 0;                // as asked for, also while muted
     bool muted = false;
     bool open() const noexcept { return !silent_ && !dead_; }
     void watch_gain();
@@ -178,7 +180,7 @@ private:
 
     Ask ask_ = Ask::none;
     std::int64_t began_ns_ = 0, died_ns_ = 0;
-    std::uint64_t low_ = 0;  // the earliest horizon of the call
+    std::uint64_t low_ = 0; // the earliest horizon of the call
     std::uint64_t write_at_ = 0, write_frames_ = 0;
     std::uint32_t write_version_ = 0;
     bool applied_ = false, stop_applied_ = false, started_ = false, may_start_ = false;

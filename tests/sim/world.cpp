@@ -67,20 +67,20 @@ Fibre& World::spawn(std::string name, std::uint32_t process, std::function<void(
     fibre->machine = new Fibre::Machine;
     if (current_ != nullptr && current_->process == process)
         fibre->temper = current_->temper;
-    fibre->machine->fibre = context::fiber(
-        std::allocator_arg, context::protected_fixedsize_stack(stack_bytes),
-        [this, fibre, body = std::move(body)](context::fiber&& back) {
-            fibre->machine->scheduler = std::move(back);
-            try {
-                body();
-            } catch (const std::exception& error) {
-                fail(fmt::format("{} ended with an exception: {}", fibre->name, error.what()));
-            }
-            fibre->done = true;
-            static_cast<Ended&>(*fibre->ended).is = true;
-            changed(*fibre->ended);
-            return std::move(fibre->machine->scheduler);
-        });
+    fibre->machine->fibre =
+        context::fiber(std::allocator_arg, context::protected_fixedsize_stack(stack_bytes),
+                       [this, fibre, body = std::move(body)](context::fiber&& back) {
+                           fibre->machine->scheduler = std::move(back);
+                           try {
+                               body();
+                           } catch (const std::exception& error) {
+                               fail(fmt::format("{} ended with an exception: {}", fibre->name, error.what()));
+                           }
+                           fibre->done = true;
+                           static_cast<Ended&>(*fibre->ended).is = true;
+                           changed(*fibre->ended);
+                           return std::move(fibre->machine->scheduler);
+                       });
     fibres_.push_back(fibre);
     schedule(*fibre, now_);
     return *fibre;
@@ -110,7 +110,8 @@ void World::at(std::int64_t time, std::function<void()> what)
 void World::check_spinning()
 {
     if (++at_this_time_ > most_at_one_time)
-        fail(fmt::format("{} goes on for ever without time passing", current_ != nullptr ? current_->name : "somebody"));
+        fail(
+            fmt::format("{} goes on for ever without time passing", current_ != nullptr ? current_->name : "somebody"));
 }
 
 void World::run_until(std::int64_t end)

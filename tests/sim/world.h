@@ -37,17 +37,17 @@ struct Object {
     virtual ~Object() = default;
     virtual bool readable() const { return false; }
     virtual std::int64_t readable_at() const { return never; } // of itself, by the clock
-    virtual void closed() {}                                    // its last descriptor is gone
+    virtual void closed() {}                                   // its last descriptor is gone
 };
 
 // How the scheduler treats a fibre.
 struct Temper {
-    std::uint32_t steps = 200;      // on average from one interruption to the next
-    std::uint32_t hiccup = 50;      // one interruption in so many lasts as long as `hiccup_ns` at most
-    std::int64_t hiccup_ns = 0;     //
-    std::uint32_t stop = 0;         // one interruption in so many is a long stop; 0: none
-    std::int64_t stop_ns = second;  // as long as this at most
-    std::uint32_t death = 0;        // one interruption in so many is its end; 0: none
+    std::uint32_t steps = 200;         // on average from one interruption to the next
+    std::uint32_t hiccup = 50;         // one interruption in so many lasts as long as `hiccup_ns` at most
+    std::int64_t hiccup_ns = 0;        //
+    std::uint32_t stop = 0;            // one interruption in so many is a long stop; 0: none
+    std::int64_t stop_ns = second;     // as long as this at most
+    std::uint32_t death = 0;           // one interruption in so many is its end; 0: none
     std::int64_t latency_ns = 60 * us; // between being woken and running, at most
 };
 
@@ -161,13 +161,13 @@ struct Fibre {
     std::uint32_t process = 0;
     Temper temper;
     bool done = false;
-    bool interruptible = true;        // false: runs to its next wait
-    std::int64_t since = 0;           // when it was interrupted or began to wait
-    bool interrupted = false;         // in the middle of something
-    std::int64_t wake_due = 0;        // when what it waits for came about
-    std::uint64_t waits = 0;          // times that it has waited: cycles, of the engine
-    std::uint64_t looks = 0;          // World::looks when it ran last
-    std::int64_t busy_since = 0;      // when it went on after the last time
+    bool interruptible = true;   // false: runs to its next wait
+    std::int64_t since = 0;      // when it was interrupted or began to wait
+    bool interrupted = false;    // in the middle of something
+    std::int64_t wake_due = 0;   // when what it waits for came about
+    std::uint64_t waits = 0;     // times that it has waited: cycles, of the engine
+    std::uint64_t looks = 0;     // World::looks when it ran last
+    std::int64_t busy_since = 0; // when it went on after the last time
     std::vector<Object*> waits_for;
     std::uint64_t token = 0;
     std::int64_t steps_left = 0;

@@ -42,6 +42,7 @@ CARDS = {
                   "hw:Loopback,1,0", "/proc/asound/Loopback/pcm1c/sub0/status"),
     "dummy": Card("hw:Dummy,0,0", "/proc/asound/Dummy/pcm0p/sub0/status"),
     "hda": Card("hw:Intel,0,0", "/proc/asound/Intel/pcm0p/sub0/status"),
+    "usb": Card("hw:Audio,0,0", "/proc/asound/Audio/pcm0p/sub0/status"),
 }
 
 
@@ -206,14 +207,21 @@ class Scenario:
         self.processes.append(process)
         return process
 
-    def play_all(self, pcm, env=None, meanwhile=None):
-        """Plays every source with an aplay of its own, one joining after the other; meanwhile() is called
-        once all of them are there. Returns when the last sample has left the ring."""
+    def start_all(self, pcm, env=None, players=None):
+        """Starts an aplay for each source, one joining after the other. players: (program, environment) in turn,
+        instead of aplay."""
+        players = players or [("aplay", {})]
         for index, source in enumerate(self.sources):
             if index:
                 await_frames(self.card.status, STAGGER[index % len(STAGGER)], "the device to play")
             path = self.scratch / Path(source).name
-            self.clients.append(self.start(f"aplay{index}", ["aplay", "-q", "-D", pcm, str(path)], env))
+            program, more = players[index % len(players)]
+            self.clients.append(self.start(f"aplay{len(self.clients)}", [program, "-q", "-D", pcm, str(path)],
+                                           (env or {}) | more))
+
+    def play_all(self, pcm, env=None, meanwhile=None, players=None):
+        """start_all(), and then meanwhile(). Returns when the last sample has left the ring."""
+        self.start_all(pcm, env, players)
         if meanwhile:
             meanwhile()
         for client in self.clients:

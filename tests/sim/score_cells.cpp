@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// What a score writes down: which of its writings is heard in which frame.
+
+#include "tests/sim/score.h"
+
+#include "tests/sim/ear.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace ringmix::sim {
+
+void Score::configure(const Voice& voice, std::uint64_t buffer_frames, std::uint64_t stop_threshold, bool stops)
+{
+    voice_ = voice;
+    buffer_ = buffer_frames;
+    stop_threshold_ = stop_threshold;
+    stops_ = stops;
+    const std::size_t wanted = std::bit_ceil(2 * buffer_frames + ear_.truth().rate / 4 + 4096);
+    if (wanted > cells_.size()) { // what is still to be heard goes along
+        std::vector<Cell> larger = ear_.some_cells(wanted);
+        for (const Cell& cell : cells_)
+            if (cell.frame != ~std::uint64_t{0} && cell.frame < last_ && cell.frame + cells_.size() >= last_)
+                larger[cell.frame & (larger.size() - 1)] = cell;
+        cells_.swap(larger);
+        ear_.spare_cells(std::move(larger));
+    }
+}
+
+Cell& Score::fresh_cell(std::uint64_t frame)
+{
+    Cell& cell = cells_[frame & (cells_.size() - 1)];
+    if (cell.frame != frame || frame >= last_) {
+        cell.frame = frame;
+        cell.count = 0;
+        cell.anything = false;
+    }
+    while (last_ <= frame) { // what lies between holds nothing
+        if (last_ + cells_.size() <= frame)
+            last_ = frame;
+        if (last_ != frame) {
+            Cell& between = cells_[last_ & (cells_.size() - 1)];
+            between.frame = last_;
+            between.count = 0;
+            between.anything = false;
+        }
+        last_++;
+    }
+    return cell;
+}
+
+// This and nothing else.
+void Score::set(std::uint64_t frame, const Sound& sound)
+{
+    if (sound.version == 0 && frame >= last_)
+        return;
+    Cell& cell = fresh_cell(frame);
+    cell.count = sound.version == 0 ? 0 : 1;
+    cell.sounds[0] = sound;
+    cell.anything = false;
+}
+
+// This, or what there was.
+void Score::add(std::uint64_t frame, const Sound& sound)
+{
+    if (sound.version == 0 && frame >= last_)
+        return;
+    Cell& cell = fresh_cell(frame);
+    if (cell.count == 0) {
+        if (sound.version == 0)
+            return;
+        cell.sounds[cell.count++] = Sound{};
+    }
+    if (cell.count == 1 && cell.sounds[0] == sound)
+        return;
+    for (unsigned i = 1; i < cell.count; i++)
+        if (cell.sounds[i] == sound || cell.sounds[0] == sound)
+            return;
+    if (cell.count == Cell::most)
+        cell.anything = true;
+    else
+        cell.sounds[cell.count++] = sound;
+}
+
+Sound Score::sound_at(std::uint64_t position) const
+{
+    for (const Run& run : runs_)
+        if (position >= run.begin && position < run.end)
+            return {position, run.version, 0};
+    return {};
+}
+
+// The same, in the fade of this stop.
+Sound Score::fading(const Sound& sound)
+{
+    if (fades_.empty() || fades_.back().start != cut_ || fades_.back().length != cut_end_ - cut_)
+        fades_.push_back({cut_, cut_end_ - cut_, static_cast<std::uint32_t>(gain_at(cut_))});
+    return {sound.position, sound.version, static_cast<std::uint32_t>(fades_.size())};
+}
+
+void Score::put_run(std::uint64_t begin, std::uint64_t end, std::uint32_t version)
+{
+    std::vector<Run> kept;
+    for (const Run& run : runs_) {
+        if (run.begin < begin)
+            kept.push_back({run.begin, std::min(run.end, begin), run.version});
+        if (run.end > end)
+            kept.push_back({std::max(run.begin, end), run.end, run.version});
+    }
+    if (begin < end)
+        kept.push_back({begin, end, version});
+    runs_ = std::move(kept);
+}
+
+void Score::cut_runs(std::uint64_t end)
+{
+    for (Run& run : runs_)
+        run.end = std::min(run.end, end);
+    // Long past: never looked at again.
+    const std::uint64_t old = appl_ > 4 * buffer_ + 65536 ? appl_ - 4 * buffer_ - 65536 : 0;
+    std::erase_if(runs_, [old](const Run& run) { return run.begin >= run.end || run.end < old; });
+}
+
+std::string Score::writings() const
+{
+    std::string text;
+    for (std::size_t i = runs_.size() - std::min<std::size_t>(runs_.size(), 8); i < runs_.size(); i++)
+        text += fmt::format(" {}..{}: {};", runs_[i].begin, runs_[i].end, runs_[i].version);
+    return text;
+}
+
+} // namespace ringmix::sim

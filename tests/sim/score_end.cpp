@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// How a stream ends: what is still heard of it, and where it goes on.
+
+#include "tests/sim/score.h"
+
+#include "tests/sim/ear.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace ringmix::sim {
+
+bool Score::look_for_cut()
+{
+    if (cut_known_)
+        return true;
+    // It is told modulo 2^40, and ends where the stream does or before.
+    const peek::Tail tail = peek::tail(slot_, running_ ? origin_ + end_ : low_);
+    if (tail.word == tail_.word || tail.frames.empty())
+        return false;
+    cut_end_ = tail.frames.end;
+    cut_ = tail.frames.end - std::min(tail.fade, tail.frames.end);
+    cut_known_ = true;
+    return true;
+}
+
+// Between range and tail (docs/mixing.md) it is in neither, and who mixes then leaves it out.
+void Score::perhaps_in_gap()
+{
+    if (!(running_ || started_) || peek::range_word(slot_) != 0 || peek::tail_shown(slot_))
+        return;
+    const std::uint64_t now = ear_.now_before(); // when somebody ran last
+    // What the virtual device plays can still be changed, by one who began when it was ahead.
+    const std::uint64_t first = ear_.truth().is_virtual
+                                    ? ear_.heard_to()
+                                    : std::max(now - std::min<std::uint64_t>(now, ear_.truth().lag), ear_.heard_to());
+    const std::uint64_t last = std::min(ear_.high(), last_);
+    for (std::uint64_t frame = from_cells(std::max(first, gap_to_)); frame < last; frame++) {
+        if (const Cell* old = cell(frame); old != nullptr && old->count != 0) {
+            add(frame, {});
+            cells_[frame & (cells_.size() - 1)].before = old->count;
+            ear_.counts.gap++;
+        }
+    }
+    gap_to_ = std::max(gap_to_, last);
+}
+
+void Score::perhaps_stopped()
+{
+    perhaps_in_gap();
+    const bool known = look_for_cut();
+    if (stop_applied_ && !known)
+        return;
+    for (std::uint64_t frame = from_cells(low_); frame < last_; frame++) {
+        const Cell* old = cell(frame);
+        if (old == nullptr || old->count == 0)
+            continue;
+        if (!stop_applied_) {
+            cells_[frame & (cells_.size() - 1)].before = old->count;
+            add(frame, {});
+        }
+        const Cell was = *old;
+        for (unsigned n = 0; known && frame >= cut_ && frame < cut_end_ && n < was.count; n++)
+            if (was.sounds[n].version != 0 && was.sounds[n].fade == 0)
+                add(frame, fading(was.sounds[n]));
+    }
+    stop_applied_ = true;
+}
+
+// As the tail says where it was cut, in a place where it may be.
+void Score::settle_stop(bool certain)
+{
+    const std::uint64_t first = origin_ + floor_, end = origin_ + old_end_;
+    const std::uint64_t high = ear_.high(), end_low = std::min(end, origin_ + end_low_);
+    if (!look_for_cut()) {
+        if (std::max(first, low_) < end_low && first < low_ && ear_.quiet_time() && certain)
+            fail("{}: was stopped at {} to {}, has begun at {}, and has no tail", name_, low_, high, first);
+        cut_ = cut_end_ = first; // nothing of it was to be heard
+        if (end <= low_)
+            return;
+    } else if (ear_.quiet_time()) {
+        const std::uint64_t at_least = std::min(end_low, std::max(first, low_));
+        const std::uint64_t at_most = std::min(end, std::max(first, high));
+        if (cut_ < at_least || cut_ > at_most)
+            fail("{}: was cut at {}, not between {} and {} (stream {} to {}, tail {:x}, before {:x})", name_, cut_,
+                 at_least, at_most, first, end, peek::tail(slot_, 0).word, tail_.word);
+    }
+    if (certain)
+        for (std::uint64_t frame = from_cells(low_); stop_applied_ && frame < std::min(cut_, last_); frame++)
+            if (Cell& kept = cells_[frame & (cells_.size() - 1)]; kept.frame == frame && kept.count > kept.before)
+                kept.count = kept.before; // as it was
+    if (cut_known_)
+        tail_until_ = std::max(tail_until_, cut_end_);
+    for (std::uint64_t frame = from_cells(std::max(cut_, low_)); frame < last_; frame++) {
+        const Cell* old = cell(frame);
+        if (old == nullptr || old->count == 0)
+            continue;
+        Cell was = *old;
+        const bool sure = certain || frame >= high;
+        if (sure)
+            set(frame, {});
+        else
+            add(frame, {});
+        const bool fades = frame < cut_end_;
+        for (unsigned i = 0; i < was.count && fades; i++) {
+            Sound& sound = was.sounds[i];
+            if (sound.version == 0 || (sound.fade != 0 && fade(sound.fade).start != cut_))
+                continue;
+            sound = fading(sound);
+            if (sure && was.count == 1)
+                set(frame, sound);
+            else
+                add(frame, sound);
+        }
+    }
+}
+
+void Score::end_stop(bool faded)
+{
+    const bool was_running = running_;
+    unsure_ |= !ear_.quiet_time();
+    ask_ = Ask::none;
+    running_ = false;
+    unplaced_ = std::exchange(floating_, false);
+    if (!was_running || unplaced_)
+        return;
+    settle_stop(true);
+    const std::uint64_t most = ear_.truth().fade;
+    const auto expected = [&](std::uint64_t end) {
+        return faded ? std::min(most, std::max(origin_ + end, cut_) - cut_) : 0;
+    };
+    if (const std::uint64_t fade = cut_end_ - cut_;
+        cut_known_ && ear_.quiet_time() && (fade < expected(end_low_) || fade > expected(old_end_)))
+        fail("{}: fades over {} frames, not {} to {}", name_, fade, expected(end_low_), expected(old_end_));
+}
+
+void Score::end_nothing()
+{
+    not_stopped();
+    ask_ = Ask::none;
+}
+
+// The call could have ended it, and has not.
+void Score::not_stopped()
+{
+    for (std::uint64_t frame = from_cells(low_); stop_applied_ && frame < last_; frame++)
+        if (Cell& kept = cells_[frame & (cells_.size() - 1)]; kept.frame == frame && kept.count > kept.before)
+            kept.count = kept.before;
+    stop_applied_ = false;
+}
+
+void Score::end_xrun()
+{
+    if (!xrun_possible() && ear_.quiet_time())
+        fail("{}: an underrun is reported, with room for {} to {} of {} frames", name_, room_low(), room_high(),
+             stop_threshold_);
+    ear_.counts.xruns++;
+    old_end_ = std::max(old_end_, end_);
+    end_stop(false);
+    late_possible = late_certain = false;
+}
+
+// What the program was told: where it goes on.
+void Score::paused_at(std::int64_t position)
+{
+    if (unplaced_) {
+        floor_ = static_cast<std::uint64_t>(position);
+        return;
+    }
+    const auto stands = origin_ + static_cast<std::uint64_t>(position);
+    const std::uint64_t first = origin_ + floor_;
+    if (ear_.quiet_time() && (stands < std::max(first, low_) || stands > std::max(first, ear_.high())))
+        fail("{}: paused at frame {}, not between {} and {}", name_, stands, low_, ear_.high());
+    if (cut_known_ && cut_ < origin_ + std::min(old_end_, end_low_) && stands != cut_)
+        fail("{}: was cut at frame {}, and says {}", name_, cut_, stands);
+    floor_ = static_cast<std::uint64_t>(position);
+}
+
+void Score::drained()
+{
+    ask_ = Ask::none;
+    running_ = floating_ = false;
+    tail_until_ = std::max(tail_until_, origin_ + end_);
+    ear_.counts.drains++;
+}
+
+// The stream ends at `position`: later frames are taken back.
+void Score::limit(std::uint64_t position)
+{
+    if (position >= end_)
+        return;
+    for (std::uint64_t frame = std::max(low_, origin_ + position); running_ && frame < origin_ + end_; frame++) {
+        if (frame < ear_.high())
+            add(frame, {});
+        else
+            set(frame, {});
+    }
+    end_ = end_low_ = position;
+    cut_runs(end_);
+}
+
+void Score::die()
+{
+    dead_ = true;
+    died_ns_ = world->now();
+    ear_.counts.deaths++;
+    if (ask_ == Ask::none) {
+        low_ = ear_.low();
+        began_ns_ = world->now();
+        tail_ = peek::tail(slot_, ear_.now());
+        cut_known_ = false;
+        old_end_ = end_;
+        stop_applied_ = false;
+    }
+}
+
+// The server takes the place of one that has died.
+void Score::bury()
+{
+    constexpr std::int64_t soon = 60 * ms;
+    if (!running_ && !started_)
+        look_for_start();
+    const bool range = peek::range_word(slot_) != 0;
+    if (peek::retiring(slot_))
+        perhaps_in_gap();
+    if (!peek::active(slot_) || peek::retiring(slot_)) {
+        if (peek::retiring(slot_) && (range || ear_.engine_stalled()))
+            return; // at it
+        buried_ = true;
+        world->note("is buried, slot", slot_);
+        if (running_ || started_) {
+            running_ = true;
+            if (ask_ == Ask::write)
+                old_end_ = std::max({old_end_, end_, write_at_ + write_frames_});
+            cut_known_ = false;
+            if (look_for_cut()) {
+                settle_stop(false);
+            } else {
+                for (std::uint64_t frame = from_cells(low_); frame < last_; frame++)
+                    if (cell(frame) != nullptr)
+                        add(frame, {});
+            }
+        }
+        running_ = false;
+        silent_ = true;
+        ask_ = Ask::none;
+        return;
+    }
+    if (world->now() > died_ns_ + soon && range && !ear_.engine_late())
+        fail("{}: dead, and the server has not noticed", name_);
+}
+
+} // namespace ringmix::sim

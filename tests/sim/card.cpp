@@ -28,8 +28,7 @@ std::uint64_t boundary_below(unsigned bits, std::uint64_t ring)
 Card::Card(const server::DeviceShape& shape, const CardHabits& habits)
     : Object(its_kind), shape_(shape), habits_(habits), frame_bytes_(shape.channels * core::sample_bytes(shape.format)),
       ring_(std::make_shared<Block>("ring", std::size_t{shape.ring_frames} * frame_bytes_)),
-      boundary_(boundary_below(habits.boundary_bits, shape.ring_frames)),
-      narrow_boundary_(boundary_below(habits.narrow_bits, shape.ring_frames))
+      boundary_(boundary_below(habits.boundary_bits, shape.ring_frames))
 {
     shape_.boundary = boundary_;
 }
@@ -224,9 +223,9 @@ void Card::interrupt()
     arm();
 }
 
-os::KernelPcm::Position Card::position(bool narrow) const noexcept
+os::KernelPcm::Position Card::position() const noexcept
 {
-    return {hw_ % boundary(narrow), stamp_ns_, state_ == State::running, state_ == State::gone};
+    return {hw_ % boundary_, stamp_ns_, state_ == State::running, state_ == State::gone};
 }
 
 } // namespace ringmix::sim

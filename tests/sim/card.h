@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
 // card.h: a simulated sound card with the kernel's part of a PCM: a ring that is played round and round by the
-// card's own clock, pointers that move at interrupts (late, by periods, narrow ones for 32-bit programs),
+// card's own clock, pointers that move at interrupts (late, by periods, those of 32-bit kernels),
 // silence behind them before they are published, stops, restarts, jumps, unplugging.
 
 #pragma once
@@ -21,7 +21,6 @@ struct CardHabits {
     std::uint32_t fifo_frames = 0; // frames that it has read ahead of its position
     bool has_timer = true;         // PCM timer: the engine wakes at interrupts
     unsigned boundary_bits = 62;   // the kernel's hw_ptr wraps below this
-    unsigned narrow_bits = 31;     // and that which 32-bit programs see
     std::int64_t publish_ns = 0;   // from silencing to publishing, at most
 };
 
@@ -36,7 +35,7 @@ public:
     const CardHabits& habits() const noexcept { return habits_; }
     const std::shared_ptr<Block>& block() const noexcept { return ring_; }
     State state() const noexcept { return state_; }
-    std::uint64_t boundary(bool narrow) const noexcept { return narrow ? narrow_boundary_ : boundary_; }
+    std::uint64_t boundary() const noexcept { return boundary_; }
     std::uint32_t frame_bytes() const noexcept { return frame_bytes_; }
 
     // What the server does.
@@ -53,7 +52,7 @@ public:
     skip_to(std::int64_t time); // nobody looks until then, and its ring is silent: that is not played frame by frame
 
     // What everybody may read.
-    os::KernelPcm::Position position(bool narrow) const noexcept;
+    os::KernelPcm::Position position() const noexcept;
     void update(); // asks the hardware (HWSYNC)
 
     // What is true. Frames are counted from the last prepare() on.
@@ -82,7 +81,7 @@ private:
     CardHabits habits_;
     std::uint32_t frame_bytes_;
     std::shared_ptr<Block> ring_;
-    std::uint64_t boundary_, narrow_boundary_;
+    std::uint64_t boundary_;
     State state_ = State::setup;
     std::uint64_t epoch_ = 0;
     std::int64_t start_ns_ = 0;

@@ -49,7 +49,7 @@ int sim_pcm_poll_descriptors(snd_pcm_t*, struct pollfd* fds, unsigned)
 int sim_pcm_sw_params_current(snd_pcm_t*, snd_pcm_sw_params_t*) { return 0; }
 int sim_pcm_sw_params_get_boundary(const snd_pcm_sw_params_t*, snd_pcm_uframes_t* boundary)
 {
-    *boundary = card->boundary(false);
+    *boundary = card->boundary();
     return 0;
 }
 int sim_pcm_info(snd_pcm_t*, snd_pcm_info_t*) { return 0; }
@@ -100,10 +100,7 @@ KernelPcm::KernelPcm(int pcm_fd, std::size_t ring_bytes) : fd_(pcm_fd)
     ring_ = Mapping::shared(fd_, ring_bytes, 0, true, "the PCM's ring");
 }
 
-KernelPcm::Position KernelPcm::last_position() const noexcept
-{
-    return card->position(machine().programs[world->current_process()].narrow);
-}
+KernelPcm::Position KernelPcm::last_position() const noexcept { return card->position(); }
 
 KernelPcm::Position KernelPcm::fresh_position() const noexcept
 {

@@ -173,7 +173,7 @@ bool Ear::engine_stalled() const noexcept
 
 bool Ear::engine_late() const noexcept
 {
-    return engine_ == nullptr || world->now() - engine_idle_ns_ > 100 * ms + 20 * ms ||
+    return engine_ == nullptr || world->held() || world->now() - engine_idle_ns_ > 100 * ms + 20 * ms ||
            world->now() < engine_trouble_ns_ + 60 * ms;
 }
 

@@ -87,7 +87,6 @@ struct Counter final : Object { // an event descriptor, a semaphore
 
 struct Program {
     std::string name;
-    bool narrow = false;    // of 32 bits
     Score* score = nullptr; // of its PCM
 };
 

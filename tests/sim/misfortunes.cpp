@@ -38,6 +38,8 @@ void fail_card(std::int64_t ns)
 // Nobody runs for `ns`; then all find that it is much later.
 void sleep_all(std::int64_t ns)
 {
+    if (world->held())
+        return;
     const std::int64_t until = world->now() + ns;
     world->note("the machine sleeps for s", static_cast<std::uint64_t>(ns / second));
     world->hold(until);
@@ -52,7 +54,7 @@ std::int64_t longest_sleep()
 {
     if (!card)
         return 1000 * 24 * 3600 * second;
-    const std::uint64_t quarter = card->boundary(false) / 4;
+    const std::uint64_t quarter = card->boundary() / 4;
     return ear->ns_of(std::min<std::uint64_t>(quarter, std::uint64_t{1} << 42)) / 2;
 }
 

@@ -60,7 +60,7 @@ void Player::run()
         if (!pcm_.open(fmt::format("p{}.{}", index_, ++opened_), wishes)) {
             if (machine().device_gone)
                 return;
-            if (pcm_.error != EBUSY && pcm_.error != ENODEV)
+            if (pcm_.error != EBUSY && pcm_.error != ENODEV && pcm_.error != ETIMEDOUT)
                 fail("open gives {}", pcm_.error);
             continue;
         }

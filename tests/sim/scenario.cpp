@@ -223,7 +223,6 @@ private:
     {
         const std::uint32_t process = world->new_process();
         machine().programs[process] = {fmt::format("player{}", index)};
-        machine().programs[process].narrow = world->dice().one_in(3);
         const std::uint64_t seed = world->dice().next();
         players_[process] = index;
         Fibre& fibre = world->spawn(fmt::format("player{}", index), process, [this, index, seed] {

@@ -16,7 +16,7 @@ bool Score::look_for_cut()
     if (cut_known_)
         return true;
     // It is told modulo 2^40, and ends where the stream does or before.
-    const peek::Tail tail = peek::tail(slot_, running_ ? origin_ + end_ : low_);
+    const peek::Tail tail = peek::tail(slot_, origin_ + end_);
     if (tail.word == tail_.word || tail.frames.empty())
         return false;
     cut_end_ = tail.frames.end;

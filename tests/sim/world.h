@@ -68,6 +68,7 @@ public:
     void run_until(std::int64_t end); // without what is slept (hold)
     // Nobody runs before `until`: the machine stands, its devices do not.
     void hold(std::int64_t until);
+    bool held() const noexcept { return now_ < held_until_; }
 
     // Fibres.
     Fibre& spawn(std::string name, std::uint32_t process, std::function<void()> body);

@@ -92,13 +92,16 @@ void Butler::serve() noexcept
         const std::uint32_t work = engine_->take_work();
         if ((work & work_reset) != 0 && !stop_.load())
             reset_device();
-        if ((work & work_control) != 0)
-            control_.ring();
+        // Before their streams' ends are read: a slot's next client has another name.
+        const std::uint64_t retired = engine_->take_retired();
         try {
             read_trace();
         } catch (const std::exception& error) {
             log_line(LogLevel::error, error.what());
         }
+        retired_.fetch_or(retired);
+        if (retired != 0 || (work & work_control) != 0)
+            control_.ring();
         if ((work & work_output) != 0 || more_output)
             more_output = device_.write_output();
     } while (more_output);

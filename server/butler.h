@@ -63,6 +63,9 @@ public:
     // One round over everything that there is to do. The butler's thread, or a simulator in its place.
     void serve() noexcept;
 
+    // Control thread: the slots (a bit each) of which everything has been played and logged; each is told once.
+    std::uint64_t take_retired() noexcept { return retired_.exchange(0); }
+
 private:
     void run() noexcept;
     void reset_device() noexcept;
@@ -79,6 +82,7 @@ private:
     Engine* engine_ = nullptr;
     std::thread thread_;
     std::atomic<bool> stop_{false};
+    std::atomic<std::uint64_t> retired_{0};
 };
 
 } // namespace ringmix::server

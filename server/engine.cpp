@@ -197,9 +197,10 @@ void Engine::watch(std::uint32_t slot) noexcept
     if (!playing)
         return;
     const core::Extent range = core::unpack(stream.range.load(acquire), now());
+    const std::uint64_t first = view_.board->slots[slot].tail.start.load(acquire);
     if (stream.stream.load(acquire) != word || range.empty())
-        return; // it is just changing: next cycle
-    watch = {serial, view_.board->slots[slot].tail.start.load(relaxed), 0};
+        return; // it is just changing, and this may be of the next stream: next cycle
+    watch = {serial, first, 0};
     report_start(slot);
 }
 

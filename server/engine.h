@@ -49,7 +49,7 @@ public:
     void cycle() noexcept;
 
     // Control thread: the client of `slot` is dead; fade out and end what it has queued. When that has been
-    // played its bit is in take_retired(), once, and the butler wakes the control thread.
+    // played its bit is in take_retired(), once, which is the butler's: it tells the control thread.
     void retire(std::uint32_t slot) noexcept { retire_requests_.fetch_or(std::uint64_t{1} << slot); }
     std::uint64_t take_retired() noexcept { return retired_.exchange(0); }
     // Control thread: ramps the gain of `slot` to `gain` (fixed point) within the next cycle, or the one after

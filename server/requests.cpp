@@ -201,7 +201,7 @@ void Requests::free_retired()
 {
     if (!instance_)
         return;
-    for (std::uint64_t slots = instance_->engine().take_retired(); slots != 0; slots &= slots - 1)
+    for (std::uint64_t slots = instance_->butler().take_retired(); slots != 0; slots &= slots - 1)
         if (const auto slot = static_cast<std::uint32_t>(std::countr_zero(slots)); owners_[slot].used)
             free_slot(slot);
 }

@@ -67,7 +67,7 @@ public:
     // The session's connection is over. What its player has queued is faded out by the engine; slot and lane
     // are freed by free_retired() when that has been played.
     void leave(Session& session, const char* why);
-    // Frees the slots that the engine has done with.
+    // Frees the slots that engine and butler have done with.
     void free_retired();
 
     void open(); // throws as the opener does

@@ -240,7 +240,7 @@ bool Stream::place(std::uint64_t slack) noexcept
     range_start_ = posted_ = first;
     const bool tail = first < tail_end + lane_frames_; // or it was played long ago
     slot.stream.phase.store(phase_ | (tail ? abi::tail_flag : 0), relaxed);
-    slot.tail.start.store(first.value, relaxed);
+    slot.tail.start.store(first.value, release_order); // after the state that says that the one before has ended
     return this->horizon() <= first;
 }
 

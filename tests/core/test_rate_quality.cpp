@@ -3,6 +3,7 @@
 // Tones through filter and kernels: in tune, and with nothing beside them.
 #include "core/rate_filter.h"
 #include "kernels/kernels.h"
+#include "tests/bench/tones.h"
 
 #include <doctest/doctest.h>
 
@@ -52,29 +53,9 @@ struct Fit {
 };
 Fit fit(const std::vector<double>& signal, double frequency)
 {
-    const double w = 2 * std::numbers::pi * frequency;
-    double ss = 0, cc = 0, sc = 0, sy = 0, cy = 0;
-    for (std::size_t i = 0; i < signal.size(); i++) {
-        const double s = std::sin(w * static_cast<double>(i));
-        const double c = std::cos(w * static_cast<double>(i));
-        ss += s * s;
-        cc += c * c;
-        sc += s * c;
-        sy += s * signal[i];
-        cy += c * signal[i];
-    }
-    const double det = ss * cc - sc * sc;
-    const double a = (sy * cc - cy * sc) / det;
-    const double b = (cy * ss - sy * sc) / det;
-    double rest = 0;
-    for (std::size_t i = 0; i < signal.size(); i++) {
-        const double e =
-            signal[i] - a * std::sin(w * static_cast<double>(i)) - b * std::cos(w * static_cast<double>(i));
-        rest += e * e;
-    }
-    const double power = (a * a + b * b) / 2;
-    return {10 * std::log10(power / 0.405),
-            10 * std::log10(power / (rest / static_cast<double>(signal.size()) + 1e-20))};
+    const ringmix::bench::SineFit sine = ringmix::bench::fit_sine(signal, 2 * std::numbers::pi * frequency);
+    const double power = std::norm(sine.amplitude) / 2;
+    return {10 * std::log10(power / 0.405), 10 * std::log10(power / (sine.rest + 1e-20))};
 }
 
 } // namespace

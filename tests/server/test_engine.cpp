@@ -173,6 +173,36 @@ TEST_CASE("engine: the log has every stream, also those that begin and end betwe
     CHECK(Stderr::count_of(text, R"("streams":4})") == 1);
 }
 
+TEST_CASE("engine: the log has a stream's end under the name of who played it, however late the butler is")
+{
+    const std::filesystem::path folder =
+        std::filesystem::temp_directory_path() / ("ringmix-names-" + std::to_string(getpid()));
+    std::filesystem::create_directory(folder);
+    {
+        House house(folder / "out.wav");
+        FakeSession first, second;
+        house.greet(first, "first");
+        house.configure(first);
+        house.play(first, {100, 5000});
+        house.step();
+        house.requests.leave(first, "its process has died");
+        for (int i = 0; i < 3; i++) { // the butler is busy elsewhere
+            house.device->frame += 6000;
+            house.requests.instance()->engine().cycle();
+            house.requests.free_retired();
+        }
+        house.greet(second, "second");
+        house.step();
+        house.step();
+        CHECK(house.requests.players() == 1);
+    }
+    std::ifstream file(folder / "out.wav.jsonl");
+    const std::string text{std::istreambuf_iterator<char>(file), {}};
+    std::filesystem::remove_all(folder);
+    CHECK_MESSAGE(Stderr::count_of(text, R"("event":"start","client":0,"name":"first")") == 1, text);
+    CHECK_MESSAGE(Stderr::count_of(text, R"("event":"end","client":0,"name":"first")") == 1, text);
+}
+
 TEST_CASE("engine: what was played is not heard again when the 40 bits of its end come round")
 {
     House house;

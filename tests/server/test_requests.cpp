@@ -130,6 +130,34 @@ TEST_CASE("requests: a change of gain before there is a lane does not reach the 
     CHECK(core::read_gains(house.slot(second)).at(house.device->frame + 1000) == abi::unity_gain);
 }
 
+TEST_CASE("requests: a slot's next client finds nothing of its last one")
+{
+    House house;
+    FakeSession last, next;
+    house.greet(last);
+    abi::Slot& slot = house.slot(last); // all that it can write
+    slot.stream.range.store(core::pack({100, 900}));
+    slot.stream.phase.store(77 | abi::tail_flag);
+    slot.stream.posting.store(core::pack({200, 300}));
+    slot.stream.stream.store(std::uint64_t{41} << 32 | abi::stream_running);
+    slot.stream.underruns.store(5);
+    slot.stream.late_frames.store(6);
+    slot.tail.range.store(core::pack({50, 100}));
+    core::publish_gains(slot, core::GainCurve::constant(abi::unity_gain / 2));
+    house.requests.leave(last, "it has closed");
+    house.step();
+    house.greet(next);
+    REQUIRE(&house.slot(next) == &slot);
+    CHECK(slot.stream.range.load() == 0);
+    CHECK(slot.stream.phase.load() == 0);
+    CHECK(slot.stream.posting.load() == 0);
+    CHECK(slot.stream.stream.load() == (std::uint64_t{41} << 32 | abi::stream_idle)); // no two streams share a number
+    CHECK(slot.stream.underruns.load() == 0);
+    CHECK(slot.stream.late_frames.load() == 0);
+    CHECK(slot.tail.range.load() == 0);
+    CHECK(core::read_gains(slot).at(0) == abi::unity_gain);
+}
+
 TEST_CASE("requests: clients are told as what their programs play, in frames of theirs")
 {
     House house;

@@ -57,6 +57,15 @@ TEST_CASE("rewind of what was not started yet")
         CHECK(recording.differs(recording.streams[0].first + 2000, other, 2000, 1000) == -1);
         CHECK(recording.sounds(recording.streams[0].first + 3000, recording.frames()) == -1);
     }
+    SUBCASE("then started")
+    {
+        REQUIRE(snd_pcm_start(pcm) == 0);
+        while (snd_pcm_avail_update(pcm) != -EPIPE) // until it runs dry
+            snd_pcm_wait(pcm, 100);
+        const Recording recording = server.recording();
+        CHECK(recording.differs(recording.streams[0].first, tone, 0, 2000) == -1);
+        CHECK(recording.sounds(recording.streams[0].first + 2000, recording.frames()) == -1);
+    }
     SUBCASE("then drained")
     {
         REQUIRE(snd_pcm_drain(pcm) == 0);

@@ -158,6 +158,32 @@ TEST_CASE("requests: a slot's next client finds nothing of its last one")
     CHECK(core::read_gains(slot).at(0) == abi::unity_gain);
 }
 
+TEST_CASE("requests: a lane comes back when it is released, and is not taken from a stream that plays")
+{
+    House house;
+    FakeSession player;
+    house.greet(player);
+    house.configure(player);
+    const Arena& arena = house.requests.instance()->arena();
+    CHECK(arena.used() > 0);
+    house.configure(player); // another one instead
+    const std::uint64_t one = arena.used();
+    house.ask<protocol::Done>(player, core::make_message<protocol::Release>());
+    CHECK(arena.used() == 0);
+    house.configure(player);
+    CHECK(arena.used() == one);
+
+    house.play(player, {0, 100000});
+    auto configure = core::make_message<protocol::Configure>();
+    configure.format = abi::format_s16;
+    configure.channels = 2;
+    configure.lane_frames = 100;
+    CHECK_FALSE(house.requests.answer(player, core::bytes_of(configure)));
+    REQUIRE(core::message_as<protocol::Error>(player.answers.back()).error == EBUSY);
+    CHECK(arena.used() == one);
+    CHECK(house.slot(player).config.lane_frames.load() == 8192);
+}
+
 TEST_CASE("requests: clients are told as what their programs play, in frames of theirs")
 {
     House house;

@@ -6,9 +6,11 @@
 #include "client/stream.h"
 #include "fake_seat.h"
 
+#include <atomic>
 #include <cerrno>
 #include <doctest/doctest.h>
 #include <optional>
+#include <thread>
 #include <vector>
 
 using namespace ringmix;
@@ -155,4 +157,26 @@ TEST_CASE("lane: the streams of a slot are numbered on from those of its last pr
     CHECK(number() == 41);
     stream.start();
     CHECK(number() == 42);
+}
+
+TEST_CASE("lane: who asks where a stream stands never gets halves of two answers")
+{
+    client::PublishedStanding standing;
+    std::atomic<bool> over{false};
+    std::atomic<std::uint64_t> halves{0}, answers{0};
+    const auto ask = [&] {
+        while (!over) {
+            const client::Standing s = standing.read();
+            halves += s.origin.value != 3 * s.floor.value || s.running != (s.floor.value % 2 == 1) ? 1 : 0;
+            answers++;
+        }
+    };
+    std::thread one(ask), two(ask);
+    std::uint64_t n = 0;
+    for (; n < 500'000 || answers < 1000; n++)
+        standing.publish({n % 2 == 1, {n}, {3 * n}});
+    over = true;
+    one.join();
+    two.join();
+    CHECK(halves == 0);
 }

@@ -50,11 +50,11 @@ struct Playing : FakeSeat {
         stream.configure(abi::format_s16, 1, buffer, mono());
         stream.prepare();
     }
-    void write(std::uint64_t position, std::uint64_t frames)
+    void write(std::uint64_t position, std::uint64_t frames, std::uint64_t other = 0)
     {
         std::vector<std::int16_t> samples(frames);
         for (std::uint64_t i = 0; i < frames; i++)
-            samples[i] = sample(position + i);
+            samples[i] = sample(position + i + other);
         const ChannelArea area{reinterpret_cast<const std::byte*>(samples.data()), sizeof(std::int16_t)};
         stream.write(position, {&area, 1}, frames);
     }
@@ -96,6 +96,37 @@ TEST_CASE("lane: frames that were just played can be mixed as they were, and wha
             }
         }
     }
+}
+
+TEST_CASE("lane: what is written after a drop does not lie in the cells of the tail")
+{
+    Playing seat;
+    seat.write(0, buffer);
+    seat.stream.start();
+    seat.play_to(300);
+    seat.stream.drop();
+    const core::Extent tail = core::unpack(seat.slot().tail.range.load(), seat.played);
+    REQUIRE(tail.end > seat.played + 64);
+    std::vector<std::int16_t> before;
+    for (std::uint64_t frame = seat.played; frame < tail.end; frame++)
+        before.push_back(seat.mixed(frame));
+    seat.stream.prepare();
+    seat.write(0, buffer, 10'000);
+    for (std::uint64_t frame = seat.played; frame < tail.end; frame++)
+        CHECK(seat.mixed(frame) == before[frame - seat.played]);
+}
+
+TEST_CASE("lane: a drain begins what was only prepared")
+{
+    Playing seat;
+    seat.write(0, 500);
+    seat.stream.drain(400);
+    CHECK(seat.stream.running());
+    CHECK(seat.stream.written() == 400);
+    seat.play_to(1000);
+    const auto first = seat.heard.begin() + 128;
+    for (std::uint64_t p = 0; p < 500; p++)
+        CHECK(first[static_cast<std::ptrdiff_t>(p)] == (p < 400 ? sample(p) : 0));
 }
 
 TEST_CASE("lane: one that the server gives outside of its arena, or too short, is refused")
@@ -163,17 +194,17 @@ TEST_CASE("lane: who asks where a stream stands never gets halves of two answers
 {
     client::PublishedStanding standing;
     std::atomic<bool> over{false};
-    std::atomic<std::uint64_t> halves{0}, answers{0};
+    std::atomic<std::uint64_t> halves{0};
     const auto ask = [&] {
-        while (!over) {
+        std::uint64_t found = 0;
+        while (!over.load(std::memory_order_relaxed)) {
             const client::Standing s = standing.read();
-            halves += s.origin.value != 3 * s.floor.value || s.running != (s.floor.value % 2 == 1) ? 1 : 0;
-            answers++;
+            found += s.origin.value != 3 * s.floor.value || s.running != (s.floor.value % 2 == 1) ? 1 : 0;
         }
+        halves += found;
     };
     std::thread one(ask), two(ask);
-    std::uint64_t n = 0;
-    for (; n < 500'000 || answers < 1000; n++)
+    for (std::uint64_t n = 0; n < 5'000'000; n++)
         standing.publish({n % 2 == 1, {n}, {3 * n}});
     over = true;
     one.join();

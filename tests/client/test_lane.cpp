@@ -6,11 +6,9 @@
 #include "client/stream.h"
 #include "fake_seat.h"
 
-#include <atomic>
 #include <cerrno>
 #include <doctest/doctest.h>
 #include <optional>
-#include <thread>
 #include <vector>
 
 using namespace ringmix;
@@ -188,26 +186,4 @@ TEST_CASE("lane: the streams of a slot are numbered on from those of its last pr
     CHECK(number() == 41);
     stream.start();
     CHECK(number() == 42);
-}
-
-TEST_CASE("lane: who asks where a stream stands never gets halves of two answers")
-{
-    client::PublishedStanding standing;
-    std::atomic<bool> over{false};
-    std::atomic<std::uint64_t> halves{0};
-    const auto ask = [&] {
-        std::uint64_t found = 0;
-        while (!over.load(std::memory_order_relaxed)) {
-            const client::Standing s = standing.read();
-            found += s.origin.value != 3 * s.floor.value || s.running != (s.floor.value % 2 == 1) ? 1 : 0;
-        }
-        halves += found;
-    };
-    std::thread one(ask), two(ask);
-    for (std::uint64_t n = 0; n < 5'000'000; n++)
-        standing.publish({n % 2 == 1, {n}, {3 * n}});
-    over = true;
-    one.join();
-    two.join();
-    CHECK(halves == 0);
 }

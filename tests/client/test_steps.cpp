@@ -7,9 +7,15 @@
 #include "core/sync_info.h"
 #include "fake_seat.h"
 
+#include <csignal>
 #include <doctest/doctest.h>
 #include <functional>
 #include <memory>
+#include <new>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <vector>
 
 namespace ringmix::sim {
@@ -152,4 +158,48 @@ TEST_CASE("steps: a client that is stopped anywhere has said which frames of the
     seat.stream.drop();
     CHECK(forgotten == 0);
     CHECK(steps > 100);
+}
+
+// The words of a standing are the program's own: its reader is stepped through by instructions.
+TEST_CASE("steps: who asks where a stream stands gets no halves of two answers, wherever it stands still")
+{
+    struct Shared {
+        client::PublishedStanding standing;
+        std::atomic<std::uint64_t> halves{0}, answers{0};
+    };
+    void* memory = ::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(memory != MAP_FAILED);
+    Shared& shared = *new (memory) Shared;
+    const pid_t reader = ::fork();
+    if (reader == 0) {
+        if (::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) < 0)
+            ::_exit(1);
+        std::raise(SIGSTOP);
+        for (;;) {
+            const client::Standing s = shared.standing.read();
+            shared.halves += s.origin.value != 3 * s.floor.value || s.running != (s.floor.value % 2 == 1) ? 1 : 0;
+            shared.answers++;
+        }
+    }
+    int status = 0;
+    ::waitpid(reader, &status, 0);
+    if (!WIFSTOPPED(status)) {
+        MESSAGE("not tested: this system lets no process be stepped through");
+        return;
+    }
+    ::ptrace(PTRACE_SETOPTIONS, reader, nullptr, PTRACE_O_EXITKILL);
+    std::uint64_t told = 0;
+    for (unsigned round = 0; round < 3000; round++) {
+        for (unsigned i = 0; i <= round % 13; i++) {
+            REQUIRE(::ptrace(PTRACE_SINGLESTEP, reader, nullptr, nullptr) == 0);
+            REQUIRE(::waitpid(reader, &status, 0) == reader);
+        }
+        for (int i = 0; i < 3; i++, told++)
+            shared.standing.publish({told % 2 == 1, {told}, {3 * told}});
+    }
+    ::kill(reader, SIGKILL);
+    ::waitpid(reader, &status, 0);
+    CHECK(shared.answers.load() > 100);
+    CHECK(shared.halves.load() == 0);
+    ::munmap(memory, sizeof(Shared));
 }

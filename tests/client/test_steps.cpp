@@ -170,16 +170,18 @@ TEST_CASE("steps: who asks where a stream stands gets no halves of two answers, 
     void* memory = ::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     REQUIRE(memory != MAP_FAILED);
     Shared& shared = *new (memory) Shared;
+    const auto ask = [&shared] {
+        const client::Standing s = shared.standing.read();
+        shared.halves += s.origin.value != 3 * s.floor.value || s.running != (s.floor.value % 2 == 1) ? 1 : 0;
+        shared.answers++;
+    };
     const pid_t reader = ::fork();
     if (reader == 0) {
         if (::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) < 0)
             ::_exit(1);
         std::raise(SIGSTOP);
-        for (;;) {
-            const client::Standing s = shared.standing.read();
-            shared.halves += s.origin.value != 3 * s.floor.value || s.running != (s.floor.value % 2 == 1) ? 1 : 0;
-            shared.answers++;
-        }
+        for (;;)
+            ask();
     }
     int status = 0;
     ::waitpid(reader, &status, 0);
@@ -189,8 +191,8 @@ TEST_CASE("steps: who asks where a stream stands gets no halves of two answers, 
     }
     ::ptrace(PTRACE_SETOPTIONS, reader, nullptr, PTRACE_O_EXITKILL);
     std::uint64_t told = 0;
-    for (unsigned round = 0; round < 3000; round++) {
-        for (unsigned i = 0; i <= round % 13; i++) {
+    for (unsigned round = 0; round < 600; round++) {
+        for (unsigned i = 0; i <= round % 397; i++) {
             REQUIRE(::ptrace(PTRACE_SINGLESTEP, reader, nullptr, nullptr) == 0);
             REQUIRE(::waitpid(reader, &status, 0) == reader);
         }
@@ -199,7 +201,7 @@ TEST_CASE("steps: who asks where a stream stands gets no halves of two answers, 
     }
     ::kill(reader, SIGKILL);
     ::waitpid(reader, &status, 0);
-    CHECK(shared.answers.load() > 100);
+    CHECK(shared.answers.load() > 10);
     CHECK(shared.halves.load() == 0);
     ::munmap(memory, sizeof(Shared));
 }

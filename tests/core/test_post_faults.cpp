@@ -138,6 +138,24 @@ TEST_CASE("post faults: clients repair the engine and each other, and not themse
     CHECK(duet.wrong({0, 900}) == 0);
 }
 
+TEST_CASE("post faults: between what is published and now nobody repairs")
+{
+    Duet duet(0);
+    std::memset(duet.board.ring(), 0x55, ring_frames * 4);
+    duet.board.slot(0).stream.posting.store(pack({60, 300}));
+    duet.board.published = 100;
+    duet.board.now = 150;
+    Poster engine = duet.engine();
+    engine.repair();
+    CHECK(engine.repair() == 1);
+    CHECK(duet.wrong({ring_frames + 60, ring_frames + 100}) == 0);
+    CHECK(duet.wrong({150, 300}) == 0);
+    std::uint32_t untouched;
+    std::memset(&untouched, 0x55, sizeof untouched);
+    for (std::uint64_t frame = 100; frame < 150; frame++) // the device may be silencing it just now
+        CHECK(std::memcmp(duet.board.ring() + frame * 4, &untouched, 4) == 0);
+}
+
 TEST_CASE("post faults: what has been played of a stopped poster's frames belongs to the next turn")
 {
     Duet duet(0);
@@ -166,6 +184,23 @@ TEST_CASE("post faults: a poster stopped turns ago is repaired where the ring is
         engine.repair();
         CHECK(engine.repair() == 1);
         CHECK(duet.wrong({now, now + ring_frames}) == 0);
+    }
+}
+
+TEST_CASE("post faults: a poster that was stopped before its first store never stores what has been played")
+{
+    for (const std::uint64_t now : {std::uint64_t{1050}, std::uint64_t{1200}, std::uint64_t{2777}}) {
+        Duet duet(0);
+        duet.play_to(now);
+        duet.poster(1).post({now, now + ring_frames});
+        unsigned looks = 0, wrong = 0;
+        duet.board.on_look = [&] {
+            looks++;
+            wrong += duet.wrong({now, now + ring_frames});
+        };
+        duet.poster(0).post({100, 300}); // which it was told to do a turn or more ago
+        CHECK(looks > 0);
+        CHECK(wrong == 0);
     }
 }
 

@@ -169,6 +169,25 @@ TEST_CASE("the underrun of a changed avail_min, rewound audio and a resumed PCM 
     CHECK(now_ms() - start < 2000);
 }
 
+TEST_CASE("a program that got its descriptors before it rewound is woken for the room that it has made")
+{
+    Server server;
+    Setup setup;
+    setup.buffer = 48000;
+    setup.avail_min = 30000;
+    Pcm pcm(server, setup);
+    pcm.write(tone, 0, 48000);
+    auto descriptors = pcm.descriptors();
+    REQUIRE(snd_pcm_rewind(pcm, 35000) == 35000);
+    pcm.write(tone, 13000, 480); // it runs dry long before what the timer was set for
+    unsigned short events = 0;
+    while (events == 0) {
+        REQUIRE(::poll(descriptors.data(), descriptors.size(), patience_ms) == 1);
+        events = revents(pcm, descriptors);
+    }
+    CHECK(events == POLLOUT);
+}
+
 TEST_CASE("a PCM that does not block says -EAGAIN when it is full")
 {
     Server server;

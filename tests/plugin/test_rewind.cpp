@@ -66,6 +66,22 @@ TEST_CASE("rewind of what was not started yet")
     }
 }
 
+TEST_CASE("what was rewound before the start is not heard, also if nothing stops there")
+{
+    Server server;
+    Setup setup = long_buffer(false);
+    setup.start_threshold = by_hand;
+    Pcm pcm(server, setup);
+    pcm.write(tone, 0, 5000);
+    REQUIRE(snd_pcm_rewind(pcm, 3000) == 3000);
+    REQUIRE(snd_pcm_start(pcm) == 0);
+    pcm.wait_played(4500); // it goes on without sound
+    REQUIRE(snd_pcm_drop(pcm) == 0);
+    const Recording recording = server.recording();
+    CHECK(recording.differs(recording.streams[0].first, tone, 0, 2000) == -1);
+    CHECK(recording.sounds(recording.streams[0].first + 2000, recording.frames()) == -1);
+}
+
 TEST_CASE("rewind and forward by as much change nothing")
 {
     Server server;

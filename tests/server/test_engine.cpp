@@ -126,6 +126,52 @@ TEST_CASE("engine: everything is silenced for two cycles behind the device")
     }
 }
 
+TEST_CASE("engine: a store behind the device is silenced, and nothing else is")
+{
+    House house;
+    FakeSession player;
+    house.greet(player);
+    house.configure(player);
+    house.play(player, {0, 100000});
+    house.device->frame = 5000;
+    house.step();
+    const abi::Geometry& geometry = house.requests.instance()->view().geometry;
+    const std::uint64_t silenced = geometry.ring_frames - geometry.reach_frames; // behind the device
+    const auto store = [&](std::uint64_t frame, std::int16_t value) {
+        std::memcpy(house.device->ring() + frame % geometry.ring_frames * 4, &value, sizeof value);
+    };
+    for (std::uint64_t frame = 5000 - silenced; frame < 5000; frame++)
+        store(frame, 123); // by somebody who was late
+    house.step();
+    for (std::uint64_t frame = 5000 - silenced; frame < 5000; frame++)
+        if (house.device->sample(frame) != 0)
+            FAIL_CHECK("frame " << frame);
+    for (std::uint64_t frame = 5000; frame < 5000 + geometry.reach_frames; frame++)
+        if (house.device->sample(frame) != 1000)
+            FAIL_CHECK("frame " << frame);
+}
+
+TEST_CASE("engine: what a stopped client leaves half mixed is repaired and counted")
+{
+    House house;
+    FakeSession player, other;
+    house.greet(player);
+    house.configure(player);
+    house.greet(other);
+    house.configure(other, 10);
+    house.play(player, {0, 100000});
+    house.step();
+    const std::int16_t stale = 77;
+    for (std::uint64_t frame = 500; frame < 600; frame++)
+        std::memcpy(house.device->ring() + frame * 4, &stale, sizeof stale);
+    house.slot(other).stream.posting.store(core::pack({500, 600}));
+    for (int i = 0; i < 3; i++) // it does not move
+        house.step();
+    for (std::uint64_t frame = 500; frame < 600; frame++)
+        CHECK(house.device->sample(frame) == 1000);
+    CHECK(house.requests.instance()->engine().repairs() >= 1);
+}
+
 TEST_CASE("engine: the log has every stream, also those that begin and end between two looks")
 {
     const std::filesystem::path folder =

@@ -130,6 +130,60 @@ TEST_CASE("requests: a change of gain before there is a lane does not reach the 
     CHECK(core::read_gains(house.slot(second)).at(house.device->frame + 1000) == abi::unity_gain);
 }
 
+TEST_CASE("requests: a slot's next client finds nothing of its last one")
+{
+    House house;
+    FakeSession last, next;
+    house.greet(last);
+    abi::Slot& slot = house.slot(last); // all that it can write
+    slot.stream.range.store(core::pack({100, 900}));
+    slot.stream.phase.store(77 | abi::tail_flag);
+    slot.stream.posting.store(core::pack({200, 300}));
+    slot.stream.stream.store(std::uint64_t{41} << 32 | abi::stream_running);
+    slot.stream.underruns.store(5);
+    slot.stream.late_frames.store(6);
+    slot.tail.range.store(core::pack({50, 100}));
+    core::publish_gains(slot, core::GainCurve::constant(abi::unity_gain / 2));
+    house.requests.leave(last, "it has closed");
+    house.step();
+    house.greet(next);
+    REQUIRE(&house.slot(next) == &slot);
+    CHECK(slot.stream.range.load() == 0);
+    CHECK(slot.stream.phase.load() == 0);
+    CHECK(slot.stream.posting.load() == 0);
+    CHECK(slot.stream.stream.load() == (std::uint64_t{41} << 32 | abi::stream_idle)); // no two streams share a number
+    CHECK(slot.stream.underruns.load() == 0);
+    CHECK(slot.stream.late_frames.load() == 0);
+    CHECK(slot.tail.range.load() == 0);
+    CHECK(core::read_gains(slot).at(0) == abi::unity_gain);
+}
+
+TEST_CASE("requests: a lane comes back when it is released, and is not taken from a stream that plays")
+{
+    House house;
+    FakeSession player;
+    house.greet(player);
+    house.configure(player);
+    const Arena& arena = house.requests.instance()->arena();
+    CHECK(arena.used() > 0);
+    house.configure(player); // another one instead
+    const std::uint64_t one = arena.used();
+    house.ask<protocol::Done>(player, core::make_message<protocol::Release>());
+    CHECK(arena.used() == 0);
+    house.configure(player);
+    CHECK(arena.used() == one);
+
+    house.play(player, {0, 100000});
+    auto configure = core::make_message<protocol::Configure>();
+    configure.format = abi::format_s16;
+    configure.channels = 2;
+    configure.lane_frames = 100;
+    CHECK_FALSE(house.requests.answer(player, core::bytes_of(configure)));
+    REQUIRE(core::message_as<protocol::Error>(player.answers.back()).error == EBUSY);
+    CHECK(arena.used() == one);
+    CHECK(house.slot(player).config.lane_frames.load() == 8192);
+}
+
 TEST_CASE("requests: clients are told as what their programs play, in frames of theirs")
 {
     House house;

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// What others see, or do, between any two accesses of a function to the shared words. This is built with the
+// simulator's words (tests/sim/steps.h), each access to which calls pause_here().
+
+#include "client/stream.h"
+#include "core/sync_info.h"
+#include "fake_seat.h"
+
+#include <csignal>
+#include <doctest/doctest.h>
+#include <functional>
+#include <memory>
+#include <new>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <vector>
+
+namespace ringmix::sim {
+namespace {
+std::function<void()> between; // two steps; what it does itself takes none
+bool inside = false;
+} // namespace
+
+std::int64_t steps_left = 0;
+void pause_here() noexcept
+{
+    steps_left = 0;
+    if (inside || !between)
+        return;
+    inside = true;
+    between();
+    inside = false;
+}
+} // namespace ringmix::sim
+
+using namespace ringmix;
+using core::SyncSnapshot;
+
+namespace {
+
+// While it exists, `what` happens between any two steps.
+struct Between {
+    explicit Between(std::function<void()> what) { sim::between = std::move(what); }
+    ~Between() { sim::between = nullptr; }
+};
+
+SyncSnapshot numbered(std::uint64_t n)
+{
+    SyncSnapshot s;
+    s.frame = 1024 * n;
+    s.hw_ptr = 1024 * n + 1;
+    s.time_ns = static_cast<std::int64_t>(1000000 * n + 2);
+    s.frame_ns = (n << 32) + 3;
+    s.latency_frames = 7 * n;
+    s.generation = 11 * n;
+    return s;
+}
+
+bool whole(const SyncSnapshot& s)
+{
+    const SyncSnapshot n = numbered(s.frame / 1024);
+    return s.frame == n.frame && s.hw_ptr == n.hw_ptr && s.time_ns == n.time_ns && s.frame_ns == n.frame_ns &&
+           s.latency_frames == n.latency_frames && s.generation == n.generation && s.state == n.state;
+}
+
+constexpr std::uint64_t buffer = 1024;
+
+struct Playing : test::FakeSeat {
+    client::Stream stream;
+    std::vector<std::byte> scratch; // a ring in which everything is as the lanes say
+
+    Playing() : FakeSeat(test::small_device()), stream(*this), scratch(geometry().ring_bytes)
+    {
+        core::ChannelMap map;
+        map.fill(abi::no_channel);
+        map[0] = 0;
+        stream.configure(abi::format_s16, 1, buffer, map);
+        stream.prepare();
+    }
+    void write(std::uint64_t position, std::uint64_t frames, std::int16_t level)
+    {
+        const std::vector<std::int16_t> samples(frames, level);
+        const client::ChannelArea area{reinterpret_cast<const std::byte*>(samples.data()), sizeof(std::int16_t)};
+        stream.write(position, {&area, 1}, frames);
+    }
+    // Frames from now to the reach that are not in the ring as the lanes say, and that nobody says he posts.
+    std::uint64_t forgotten()
+    {
+        core::BoardView other = view();
+        other.ring = scratch.data();
+        const core::Extent posting = core::unpack(slot().stream.posting.peek(), played);
+        std::uint64_t count = 0;
+        for (std::uint64_t frame = played; frame < played + geometry().reach_frames; frame++) {
+            const std::uint64_t at = frame % geometry().ring_frames * view().frame_bytes;
+            core::recombine(other, frame, 1);
+            const bool same = std::memcmp(scratch.data() + at, view().ring + at, view().frame_bytes) == 0;
+            count += !same && (frame < posting.start || frame >= posting.end) ? 1 : 0;
+        }
+        return count;
+    }
+};
+
+} // namespace
+
+TEST_CASE("steps: a reader of time that stands still anywhere reads a whole snapshot")
+{
+    bool stood = true;
+    for (std::uint64_t at = 0; stood; at++) {
+        const auto ring = std::make_unique<abi::SyncRing>();
+        for (std::uint64_t n = 1; n <= 3; n++)
+            core::publish(*ring, numbered(n));
+        std::uint64_t step = 0;
+        stood = false;
+        SyncSnapshot read;
+        bool found = false;
+        {
+            const Between others([&] {
+                if (step++ != at)
+                    return;
+                stood = true;
+                for (std::uint64_t n = 4; n < 4 + abi::sync_entries; n++) // a turn, and the one that it reads anew
+                    core::publish(*ring, numbered(n));
+            });
+            found = core::read_newest(*ring, read);
+        }
+        CAPTURE(at);
+        CHECK(found);
+        CHECK(whole(read));
+    }
+}
+
+TEST_CASE("steps: a client that is stopped anywhere has said which frames of the ring are not as they should be")
+{
+    Playing seat;
+    seat.write(0, buffer, 1000);
+    std::uint64_t steps = 0, forgotten = 0;
+    const Between others([&] {
+        steps++;
+        forgotten += seat.forgotten();
+    });
+    seat.stream.start();
+    CHECK(forgotten == 0);
+    seat.play_to(400);
+    seat.write(buffer, 200, 2000);
+    CHECK(forgotten == 0);
+    seat.stream.end_at(900); // rewound
+    CHECK(forgotten == 0);
+    seat.write(900, 300, 3000);
+    CHECK(forgotten == 0);
+    seat.stream.pause();
+    CHECK(forgotten == 0);
+    seat.stream.resume();
+    CHECK(forgotten == 0);
+    seat.play_to(700);
+    seat.stream.drop();
+    CHECK(forgotten == 0);
+    CHECK(steps > 100);
+}
+
+// The words of a standing are the program's own: its reader is stepped through by instructions.
+TEST_CASE("steps: who asks where a stream stands gets no halves of two answers, wherever it stands still")
+{
+    struct Shared {
+        client::PublishedStanding standing;
+        std::atomic<std::uint64_t> halves{0}, answers{0};
+    };
+    void* memory = ::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(memory != MAP_FAILED);
+    Shared& shared = *new (memory) Shared;
+    const auto ask = [&shared] {
+        const client::Standing s = shared.standing.read();
+        shared.halves += s.origin.value != 3 * s.floor.value || s.running != (s.floor.value % 2 == 1) ? 1 : 0;
+        shared.answers++;
+    };
+    const pid_t reader = ::fork();
+    if (reader == 0) {
+        if (::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) < 0)
+            ::_exit(1);
+        std::raise(SIGSTOP);
+        for (;;)
+            ask();
+    }
+    int status = 0;
+    ::waitpid(reader, &status, 0);
+    if (!WIFSTOPPED(status)) {
+        MESSAGE("not tested: this system lets no process be stepped through");
+        return;
+    }
+    ::ptrace(PTRACE_SETOPTIONS, reader, nullptr, PTRACE_O_EXITKILL);
+    std::uint64_t told = 0;
+    for (unsigned round = 0; round < 600; round++) {
+        for (unsigned i = 0; i <= round % 397; i++) {
+            REQUIRE(::ptrace(PTRACE_SINGLESTEP, reader, nullptr, nullptr) == 0);
+            REQUIRE(::waitpid(reader, &status, 0) == reader);
+        }
+        for (int i = 0; i < 3; i++, told++)
+            shared.standing.publish({told % 2 == 1, {told}, {3 * told}});
+    }
+    ::kill(reader, SIGKILL);
+    ::waitpid(reader, &status, 0);
+    CHECK(shared.answers.load() > 10);
+    CHECK(shared.halves.load() == 0);
+    ::munmap(memory, sizeof(Shared));
+}

@@ -193,10 +193,10 @@ def fluidsynth(stage):
     stage.play([*FLUIDSYNTH, "-a", "alsa", SOUNDS, song(stage.shop)])
 
 
-@program("JACK (jackd, 256 frames)", "jackd2", "jack-tools", length=0.15, noise=70, keys="pcm.two { type ringmix channels_max 2 }")
+@program("JACK (jackd, 1024 frames)", "jackd2", "jack-tools", length=0.15, noise=70, keys="pcm.two { type ringmix channels_max 2 }")
 def jack(stage):
     own = {"JACK_NO_AUDIO_RESERVATION": "1", "JACK_DEFAULT_SERVER": f"ringmix{stage.folder.name}"}
-    server = stage.start(["jackd", "--no-realtime", "-d", "alsa", "-P", "two", "-r", "44100", "-p", "256", "-n", "3"], **own)
+    server = stage.start(["jackd", "--realtime", "-d", "alsa", "-P", "two", "-r", "44100", "-p", "1024", "-n", "3"], **own)
     stage.wait(stage.playing, "jackd plays")
     stage.play(["jack-play", stage.shop.wav(44100)], **own, JACK_PLAY_CONNECT_TO="system:playback_%d")
     stage.stop(server)
@@ -246,8 +246,8 @@ def pipewire(stage):
     stage.start(["wireplumber"], **own)
 
     def there():
-        told = subprocess.run(["pw-cli", "ls", "Node"], env=stage.env | own, capture_output=True, text=True)
-        return "Audio/Sink" in told.stdout
+        told = subprocess.run(["pw-cli", "ls", "Port"], env=stage.env | own, capture_output=True, text=True)
+        return "playback_FR" in told.stdout
     stage.wait(there, "PipeWire has its sink")
     stage.play(["pw-play", stage.shop.wav(44100)], **own)
     stage.stop(server)

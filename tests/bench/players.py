@@ -166,7 +166,8 @@ def main():
                 used[name].append(measure(start, options.seconds))
     middle = {name: statistics.median(values) for name, values in used.items()}
     against = middle.get("PipeWire")
-    print(f"{PLAYERS} players, {RATE} -> 48000 Hz, periods of {PERIOD} frames: percent of a processor, median (least to most)")
+    print(f"{PLAYERS} players, {RATE} -> 48000 Hz, periods of {PERIOD} frames: percent of a processor, median "
+          "(least to most)")
     for name, values in sorted(used.items(), key=lambda item: middle[item[0]]):
         ratio = f"  {middle[name] / against:.2f} of PipeWire" if against else ""
         print(f"{name:10} {middle[name]:6.2f}  ({min(values):.2f} to {max(values):.2f}){ratio}")

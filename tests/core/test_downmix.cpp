@@ -34,17 +34,18 @@ Rows rows(const Positions& client, const Positions& device, Downmixing downmixin
         if (channel == none)
             continue;
         if (!routing.downmix.sums()) {
-            REQUIRE(channel < client.size());
+            if (channel >= client.size())
+                FAIL("the map leads to channel ", int{channel});
             result[d][channel] = 1;
             continue;
         }
-        CHECK(routing.downmix.from == client.size());
-        REQUIRE(channel < routing.downmix.to);
+        if (routing.downmix.from != client.size() || channel >= routing.downmix.to)
+            FAIL("the sums have no channel ", int{channel});
         for (std::size_t c = 0; c < client.size(); c++)
             result[d][c] = routing.downmix.weights[channel][c];
     }
-    for (std::size_t d = device.size(); d < routing.map.size(); d++)
-        CHECK(routing.map[d] == none);
+    CHECK(std::all_of(routing.map.begin() + static_cast<std::ptrdiff_t>(device.size()), routing.map.end(),
+                      [](std::uint8_t channel) { return channel == none; }));
     return result;
 }
 
@@ -98,7 +99,8 @@ TEST_CASE("downmix: 5.1 on fewer loudspeakers, by ITU-R BS.775")
         {{fl, fr, fl, fr}, {{1, 0, p, 0, p, 0}, {0, 1, 0, p, p, 0}, {1, 0, p, 0, p, 0}, {0, 1, 0, p, p, 0}}, 1 + 2 * p},
     };
     for (const auto& [device, loud, most] : cases) {
-        CAPTURE(device.size());
+        const std::size_t loudspeakers = device.size(); // clang 14 captures no structured bindings
+        CAPTURE(loudspeakers);
         CHECK(near(rows(five_one, device, Downmixing::loud), loud));
         CHECK(near(rows(five_one, device, Downmixing::normal), times(loud, 1 / most)));
         CHECK_FALSE(playable(five_one, device));
@@ -159,28 +161,26 @@ TEST_CASE("downmix: whatever the positions, all that can be placed is heard, and
 {
     const Positions devices[] = {{mono},      {fl, fr},         {fl, fr, fc}, {fl, fr, rl, rr}, five_one, seven_one,
                                  {fl, fr, 0}, {rc, fc, fl, fr}, {fc},         {lfe, rl},        {0, 0, 0}};
+    const auto is_placed = [](std::uint8_t p) { return p > 1 && p <= last_position && p != lfe && p != 32 && p != 33; };
+    const auto try_with = [&](const Positions& client, const Positions& device) {
+        const Rows loud = rows(client, device, Downmixing::loud);
+        const Rows normal = rows(client, device, Downmixing::normal);
+        const bool fits = std::all_of(normal.begin(), normal.end(), [](const std::vector<double>& row) {
+            return std::accumulate(row.begin(), row.end(), 0.0) < 1 + 1e-6;
+        });
+        const auto heard = [&](std::size_t c) {
+            return std::any_of(loud.begin(), loud.end(), [c](const auto& row) { return row[c] != 0; });
+        };
+        const bool by_position = device.size() < client.size() && is_placed(client[0]) && is_placed(client[1]);
+        return fits && (!by_position || (heard(0) && heard(1) && heard(4)));
+    };
     for (const Positions& device : devices)
         for (std::uint8_t a = 0; a <= last_position + 3; a++)
             for (std::uint8_t b = 0; b <= last_position; b++) {
-                if (a == b)
-                    continue;
-                const Rows loud = rows({a, b, fl, fr, fc}, device, Downmixing::loud);
-                const Rows normal = rows({a, b, fl, fr, fc}, device, Downmixing::normal);
-                for (const std::vector<double>& row : normal)
-                    CHECK(std::accumulate(row.begin(), row.end(), 0.0) < 1 + 1e-6);
-                const auto heard = [&](std::size_t c) {
-                    return std::any_of(loud.begin(), loud.end(), [c](const auto& row) { return row[c] != 0; });
-                };
-                const auto is_placed = [](std::uint8_t p) {
-                    return p > 1 && p <= last_position && p != lfe && p != 32 && p != 33;
-                };
                 CAPTURE(a);
                 CAPTURE(b);
                 CAPTURE(device.size());
-                if (device.size() < 5 && is_placed(a) && is_placed(b)) { // or by number
-                    CHECK(heard(0));
-                    CHECK(heard(1));
-                    CHECK(heard(4));
-                }
+                if (a != b && !try_with({a, b, fl, fr, fc}, device))
+                    FAIL_CHECK("not heard, or too loud");
             }
 }

@@ -69,7 +69,8 @@ for_rates("GStreamer", (44100, 32000), ["gstreamer1.0-tools", "gstreamer1.0-alsa
 
 @program("mpg123", "mpg123", "ffmpeg", length=0.2, noise=70)
 def mpg123(stage):
-    file = stage.shop.encoded(44100, "mp3", ["ffmpeg", "-nostdin", "-loglevel", "error", "-i", "{wav}", "-b:a", "320k", "{out}"])
+    file = stage.shop.encoded(44100, "mp3", ["ffmpeg", "-nostdin", "-loglevel", "error", "-i", "{wav}", "-b:a", "320k",
+                                             "{out}"])
     stage.play(["mpg123", "-q", "-o", "alsa", "-a", "default", file])
 
 
@@ -173,15 +174,16 @@ def song(shop):
     """A held note: organ, A4."""
     path = shop.folder / "song.mid"
     events = bytes([0x00, 0xC0, 19, 0x00, 0x90, 69, 100, 0xA5, 0x40, 0x80, 69, 0, 0x00, 0xFF, 0x2F, 0x00])
-    path.write_bytes(b"MThd" + bytes([0, 0, 0, 6, 0, 0, 0, 1, 1, 0xE0]) + b"MTrk" + len(events).to_bytes(4, "big") + events)
+    head = b"MThd" + bytes([0, 0, 0, 6, 0, 0, 0, 1, 1, 0xE0])
+    path.write_bytes(head + b"MTrk" + len(events).to_bytes(4, "big") + events)
     return path
 
 
 def fluidsynth_reference(shop):
     """What it renders into a file at its own default rate."""
     path = shop.folder / "song.wav"
-    done = subprocess.run([*FLUIDSYNTH, "-r", "44100", "-O", "s16", "-T", "wav", "-F", str(path), SOUNDS, str(song(shop))],
-                          capture_output=True, text=True)
+    done = subprocess.run([*FLUIDSYNTH, "-r", "44100", "-O", "s16", "-T", "wav", "-F", str(path), SOUNDS,
+                           str(song(shop))], capture_output=True, text=True)
     if not path.exists():
         raise Broken(f"fluidsynth: {done.stderr[-300:]}")
     return path
@@ -193,10 +195,12 @@ def fluidsynth(stage):
     stage.play([*FLUIDSYNTH, "-a", "alsa", SOUNDS, song(stage.shop)])
 
 
-@program("JACK (jackd, 1024 frames)", "jackd2", "jack-tools", length=0.15, noise=70, keys="pcm.two { type ringmix channels_max 2 }")
+@program("JACK (jackd, 1024 frames)", "jackd2", "jack-tools", length=0.15, noise=70,
+         keys="pcm.two { type ringmix channels_max 2 }")
 def jack(stage):
     own = {"JACK_NO_AUDIO_RESERVATION": "1", "JACK_DEFAULT_SERVER": f"ringmix{stage.folder.name}"}
-    server = stage.start(["jackd", "--realtime", "-d", "alsa", "-P", "two", "-r", "44100", "-p", "1024", "-n", "3"], **own)
+    server = stage.start(["jackd", "--realtime", "-d", "alsa", "-P", "two", "-r", "44100", "-p", "1024", "-n", "3"],
+                         **own)
     stage.wait(stage.playing, "jackd plays")
     stage.play(["jack-play", stage.shop.wav(44100)], **own, JACK_PLAY_CONNECT_TO="system:playback_%d")
     stage.stop(server)
@@ -219,7 +223,7 @@ def pulseaudio(stage):
     server = stage.start([there / "usr/bin/pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1",
                           f"--dl-search-path={modules}", "--load=module-native-protocol-unix",
                           "--load=module-alsa-sink device=default rate=44100"],
-                         LD_LIBRARY_PATH=":".join([str(modules), *map(str, there.glob("usr/lib/*/pulseaudio"))]), **address)
+                         LD_LIBRARY_PATH=":".join(map(str, [modules, *there.glob("usr/lib/*/pulseaudio")])), **address)
     stage.wait((stage.folder / "pulse" / "native").exists, "PulseAudio listens")
     stage.play(["paplay", stage.shop.wav(44100)], **address)
     stage.stop(server)

@@ -127,7 +127,8 @@ class Stage:
         process = self.start(command, **changes)
         self.wait(lambda: process.poll() is not None, f"{command[0]} ends")
         if process.returncode != 0:
-            raise Broken(f"{Path(command[0]).name} ended with {process.returncode}: {process.log.read_text()[-400:].strip()}")
+            raise Broken(f"{Path(command[0]).name} ended with {process.returncode}: "
+                         f"{process.log.read_text()[-400:].strip()}")
 
     def stop(self, process):
         """One that does not end by itself."""

@@ -83,6 +83,7 @@ struct Callbacks {
         if (pcm_of(io).lost()) // also a child after fork(): the connection is its parent's
             return -ENODEV;
         settle_periods(*io, params);
+        pcm_of(io).positions_.clear();
         return guarded("hw_params", [io] { return pcm_of(io).configure(); });
     }
 
@@ -155,6 +156,12 @@ struct Callbacks {
 
     static snd_pcm_chmap_query_t** query_chmaps(snd_pcm_ioplug_t* io) noexcept { return pcm_of(io).query_chmaps(); }
     static snd_pcm_chmap_t* get_chmap(snd_pcm_ioplug_t* io) noexcept { return pcm_of(io).get_chmap(); }
+    static int set_chmap(snd_pcm_ioplug_t* io, const snd_pcm_chmap_t* map) noexcept
+    {
+        if (pcm_of(io).lost())
+            return -ENODEV;
+        return guarded("set_chmap", [=] { return pcm_of(io).set_chmap(*map); });
+    }
 
     static void dump(snd_pcm_ioplug_t* io, snd_output_t* out) noexcept
     {
@@ -188,6 +195,7 @@ const snd_pcm_ioplug_callback_t callbacks = [] {
     table.delay = Entry<Callbacks::delay>::call;
     table.query_chmaps = Entry<Callbacks::query_chmaps>::call;
     table.get_chmap = Entry<Callbacks::get_chmap>::call;
+    table.set_chmap = Entry<Callbacks::set_chmap>::call;
     return table;
 }();
 } // namespace

@@ -96,6 +96,32 @@ int rates(const char* key, snd_config_t* value, std::vector<RateRange>& out)
     return -EINVAL;
 }
 
+int downmix(const char* key, snd_config_t* value, core::Downmixing& out)
+{
+    std::string word;
+    if (const int error = text(key, value, word); error < 0)
+        return error;
+    if (word == "normal" || word == "loud" || word == "off") {
+        out = word == "normal" ? core::Downmixing::normal
+              : word == "loud" ? core::Downmixing::loud
+                               : core::Downmixing::off;
+        return 0;
+    }
+    SNDERR("ringmix: downmix is \"%s\"; it must be normal, loud or off", word.c_str());
+    return -EINVAL;
+}
+
+int channels_max(snd_config_t* value, std::uint32_t& out)
+{
+    long number = 0;
+    if (snd_config_get_integer(value, &number) < 0 || number < 1 || number > long{abi::max_channels}) {
+        SNDERR("ringmix: channels_max must be a number from 1 to %u", abi::max_channels);
+        return -EINVAL;
+    }
+    out = static_cast<std::uint32_t>(number);
+    return 0;
+}
+
 // Keys that every ALSA node may have.
 bool generic_key(std::string_view key) { return key == "comment" || key == "type" || key == "hint"; }
 
@@ -117,7 +143,12 @@ int read_key(std::string_view key, const char* id, snd_config_t* value, Settings
         return channel_map(value, settings.map);
     if (key == "rates")
         return rates(id, value, settings.rates);
-    SNDERR("ringmix: unknown key %s; known are instance, socket, autostart, slave, client_name, gain_db, map and rates",
+    if (key == "downmix")
+        return downmix(id, value, settings.downmix);
+    if (key == "channels_max")
+        return channels_max(value, settings.channels_max);
+    SNDERR("ringmix: unknown key %s; known are instance, socket, autostart, slave, client_name, gain_db, map, rates, "
+           "downmix and channels_max",
            id);
     return -EINVAL;
 }

@@ -5,6 +5,7 @@
 #include "core/format.h"
 #include "plugin/pcm.h"
 
+#include <algorithm>
 #include <cerrno>
 
 namespace ringmix::plugin {
@@ -48,8 +49,8 @@ int Pcm::set_constraints(int mode)
             offered[offers++] = static_cast<unsigned>(format.alsa);
     const auto mapped = static_cast<unsigned>(settings_.map.size());
     const unsigned least_channels = (mode & SND_PCM_NO_AUTO_CHANNELS) != 0 ? geometry.channels : 1;
-    core::ChannelMap map;
-    if (const int mistake = choose_map(map); mistake < 0)
+    const unsigned most_channels = (mode & SND_PCM_NO_AUTO_CHANNELS) != 0 ? geometry.channels : this->most_channels();
+    if (const int mistake = check_map(); mistake < 0)
         return mistake;
     // libasound limits buffers in bytes only, and programs that ask for nothing get the largest.
     const unsigned max_bytes = geometry.rate * max_bytes_per_rate;
@@ -59,7 +60,7 @@ int Pcm::set_constraints(int mode)
         error = snd_pcm_ioplug_set_param_list(&io_, SND_PCM_IOPLUG_HW_FORMAT, offers, offered);
     if (error >= 0)
         error = snd_pcm_ioplug_set_param_minmax(&io_, SND_PCM_IOPLUG_HW_CHANNELS, mapped != 0 ? mapped : least_channels,
-                                                mapped != 0 ? mapped : geometry.channels);
+                                                mapped != 0 ? mapped : most_channels);
     if (error >= 0)
         error = offer_rates(io_, (mode & SND_PCM_NO_AUTO_RESAMPLE) != 0 ? std::vector<RateRange>{} : settings_.rates,
                             geometry.rate);
@@ -73,27 +74,40 @@ int Pcm::set_constraints(int mode)
     return error;
 }
 
-int Pcm::choose_map(core::ChannelMap& map) const
+// That a program may have.
+unsigned Pcm::most_channels() const noexcept
 {
-    const abi::Geometry& geometry = attachment_->geometry();
-    if (settings_.map.empty()) {
-        map = core::default_map(io_.channels, std::span(geometry.chmap, geometry.channels));
+    const unsigned device = attachment_->geometry().channels;
+    return settings_.downmix == core::Downmixing::off ? device : std::max(device, settings_.channels_max);
+}
+
+int Pcm::check_map() const
+{
+    const unsigned channels = attachment_->geometry().channels;
+    core::ChannelMap map;
+    if (core::explicit_map(settings_.map, channels, map))
         return 0;
-    }
-    if (core::explicit_map(settings_.map, geometry.channels, map))
-        return 0;
-    SNDERR("ringmix: map names a device channel twice or one that the device does not have (it has %u)",
-           geometry.channels);
+    SNDERR("ringmix: map names a device channel twice or one that the device does not have (it has %u)", channels);
     return -EINVAL;
 }
 
-// hw_params: gets a lane for the chosen format and buffer.
+// Which channels of the device the program's are heard on; false: not all of them can be. The map is a good one:
+// set_constraints() has seen to that.
+bool Pcm::choose_routing(const std::vector<std::uint8_t>& positions, core::Routing& routing) const
+{
+    const abi::Geometry& geometry = attachment_->geometry();
+    if (!settings_.map.empty())
+        return core::explicit_map(settings_.map, geometry.channels, routing.map);
+    return core::route(positions, std::span(geometry.chmap, geometry.channels), settings_.downmix, routing);
+}
+
+// hw_params: gets a lane for the chosen format, buffer and channels.
 int Pcm::configure()
 {
-    core::ChannelMap map;
-    if (const int error = choose_map(map); error < 0)
-        return error;
-    track_->configure(format_of(io_.format), io_.channels, io_.rate, io_.buffer_size, map);
+    core::Routing routing;
+    if (!choose_routing(positions(), routing))
+        return -EINVAL;
+    track_->configure(format_of(io_.format), io_.channels, io_.rate, io_.buffer_size, routing.map, routing.downmix);
     return 0;
 }
 

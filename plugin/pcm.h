@@ -40,7 +40,10 @@ private:
 
     int set_constraints(int mode);
     int configure();
-    int choose_map(core::ChannelMap& map) const;
+    unsigned most_channels() const noexcept;
+    int check_map() const;
+    std::vector<std::uint8_t> positions() const;
+    bool choose_routing(const std::vector<std::uint8_t>& positions, core::Routing& routing) const;
     void prepare() noexcept;
     int start() noexcept;
     snd_pcm_sframes_t pointer() noexcept;
@@ -51,6 +54,7 @@ private:
     unsigned channel_position(unsigned channel, unsigned channels) const noexcept;
     snd_pcm_chmap_query_t** query_chmaps() const noexcept;
     snd_pcm_chmap_t* get_chmap() const noexcept;
+    int set_chmap(const snd_pcm_chmap_t& map);
 
     bool lost() noexcept;
     bool adopt() noexcept;
@@ -74,6 +78,8 @@ private:
     std::unique_ptr<client::Track> track_;
     pid_t opener_; // the process that both belong to
     os::Timer timer_;
+
+    std::vector<std::uint8_t> positions_; // of the channels, if the program has set them
 
     // sw_params
     snd_pcm_uframes_t avail_min_ = 1;

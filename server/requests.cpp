@@ -242,6 +242,7 @@ bool Requests::configure(Session& session, const protocol::Configure& configure)
     owners_[session.slot].known_to_engine = true;
     owners_[session.slot].program_format = configure.program_format;
     owners_[session.slot].program_rate = configure.program_rate;
+    owners_[session.slot].program_channels = configure.program_channels;
     owners_[session.slot].latency_frames = configure.latency_frames;
     shared.config.format.store(configure.format, relaxed);
     shared.config.channels.store(configure.channels, relaxed);

@@ -48,9 +48,10 @@ struct SlotOwner {
     bool muted = false;
     bool known_to_engine = false; // it has had a lane, or a change of gain
     bool left = false;            // its session is over
-    // Of what its lane is a conversion, as it says; 0: of nothing.
+    // Of what its lane is made, as it says; 0: of nothing else.
     std::uint32_t program_format = 0;
     std::uint32_t program_rate = 0;
+    std::uint32_t program_channels = 0;
     std::uint32_t latency_frames = 0;
 };
 

@@ -70,8 +70,9 @@ void Requests::tell_lane(const SlotOwner& owner, const abi::Slot& shared, protoc
     info.format = shared.config.format.load(relaxed);
     info.channels = shared.config.channels.load(relaxed);
     if (owner.program_rate != 0) {
-        info.converted = 1;
+        info.converted = owner.program_rate != info.rate ? 1 : 0;
         info.format = owner.program_format;
+        info.channels = owner.program_channels;
         info.rate = owner.program_rate;
         info.latency_frames = owner.latency_frames;
     }

@@ -108,11 +108,11 @@ struct Configure {
     std::uint32_t channels;
     std::uint64_t lane_frames;
     std::uint8_t map[abi::max_channels]; // byte d: lane channel for device channel d, or no_channel
-    // For lists, where the lane is a conversion of what the program plays; 0: it is not.
+    // For lists, where the lane is made of what the program plays; 0: it is that.
     std::uint32_t program_format; // abi::format_*
     std::uint32_t program_rate;
     std::uint32_t latency_frames; // of the conversion, in frames of the program
-    std::uint32_t reserved;
+    std::uint32_t program_channels;
 };
 
 struct Configured {

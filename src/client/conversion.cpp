@@ -10,14 +10,15 @@
 namespace ringmix::client {
 
 Conversion::Conversion(std::uint32_t format, std::uint32_t channels, std::uint32_t client_rate,
-                       std::uint32_t device_rate, std::uint64_t buffer_frames)
+                       std::uint32_t device_rate, std::uint64_t buffer_frames, const core::Downmix* downmix)
     : filter_(rate_filter(client_rate, device_rate)),
       map_(core::RateMap::from_start(filter_->shape().ratio, filter_->shape().taps)),
       kernels_(kernels::chosen().resampling), format_(format), sample_bytes_(core::sample_bytes(format)),
-      channels_(channels), buffer_frames_(buffer_frames),
+      downmix_(downmix != nullptr && downmix->sums() ? downmix : nullptr),
+      channels_(downmix_ != nullptr ? downmix_->to : channels), buffer_frames_(buffer_frames),
       // Silence of a filter's length behind the end of the sound, and as much before what may be made again.
       cells_(buffer_frames + 2 * map_.taps()), plane_(cells_ + map_.taps()),
-      samples_(std::make_unique<float[]>(plane_ * channels))
+      samples_(std::make_unique<float[]>(plane_ * channels_))
 {
 }
 
@@ -53,6 +54,8 @@ void Conversion::mirror(std::uint64_t cell, std::uint64_t frames) noexcept
 void Conversion::load(std::uint64_t cell, std::span<const ChannelArea> areas, std::uint64_t first,
                       std::uint64_t frames) noexcept
 {
+    if (downmix_ != nullptr)
+        return load_mixed(plane(0) + cell, plane_, *kernels_, format_, *downmix_, areas, first, frames);
     if (channels_ == 2 && interleaved(areas.first(2), sample_bytes_)) {
         kernels_->load_pair[format_](plane(0) + cell, plane(1) + cell, areas[0].base + first * areas[0].step, frames);
         return;

@@ -7,7 +7,7 @@
 
 #pragma once
 
-#include "client/frame_source.h"
+#include "client/mixed_frames.h"
 #include "client/rate_filters.h"
 #include "core/rate_map.h"
 
@@ -18,13 +18,14 @@ namespace ringmix::client {
 
 class Conversion final : public FrameSource {
 public:
-    // For client frames in `format`; holds `buffer_frames` of them and what a filter needs around. Throws
-    // std::bad_alloc.
+    // For client frames in `format`; holds `buffer_frames` of them and what a filter needs around. `downmix` outlives
+    // it: where it sums, the stream has its channels and not the client's. Throws std::bad_alloc.
     Conversion(std::uint32_t format, std::uint32_t channels, std::uint32_t client_rate, std::uint32_t device_rate,
-               std::uint64_t buffer_frames);
+               std::uint64_t buffer_frames, const core::Downmix* downmix = nullptr);
 
     // Which stream frame is made of what.
     const core::RateMap& map() const noexcept { return map_; }
+    // Of the stream.
     std::uint32_t channels() const noexcept { return channels_; }
     // Client frames: so many may be held, before the end of the sound, to be put into stream frames again.
     std::uint64_t buffer_frames() const noexcept { return buffer_frames_; }
@@ -56,6 +57,7 @@ private:
     const kernels::Resampling* kernels_;
     std::uint32_t format_;
     std::uint32_t sample_bytes_;
+    const core::Downmix* downmix_; // null: the client's channels as they are
     std::uint32_t channels_;
     std::uint64_t buffer_frames_;
     // Client frame n is sample n mod cells_ of each plane. Behind them the first ones again, as many as the filter

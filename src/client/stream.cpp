@@ -51,6 +51,7 @@ void Stream::configure(std::uint32_t format, std::uint32_t channels, std::uint64
     std::memcpy(request.map, map.data(), sizeof request.map);
     request.program_format = original.format;
     request.program_rate = original.rate;
+    request.program_channels = original.channels;
     request.latency_frames = original.latency_frames;
     const protocol::Configured lane = seat_->claim_lane(request);
 

@@ -29,10 +29,11 @@
 
 namespace ringmix::client {
 
-// What the program itself plays, where its stream is a conversion of that; for lists. 0: it is not.
+// What the program itself plays, where its stream is made of that; for lists. 0: it is not.
 struct Original {
     std::uint32_t format = 0;
     std::uint32_t rate = 0;
+    std::uint32_t channels = 0;
     std::uint32_t latency_frames = 0; // of the conversion, in frames at `rate`
 };
 

@@ -18,17 +18,25 @@ core::ClientFrame client_frame(std::uint64_t position) noexcept { return {static
 } // namespace
 
 void Track::configure(std::uint32_t format, std::uint32_t channels, std::uint32_t rate, std::uint64_t buffer_frames,
-                      const core::ChannelMap& map)
+                      const core::ChannelMap& map, const core::Downmix& downmix)
 {
     written_.store(0, relaxed);
     stream_.drop();
     conversion_.reset();
-    if (rate == seat_->geometry().rate)
-        return stream_.configure(format, channels, buffer_frames, map);
-    auto conversion = std::make_unique<Conversion>(format, channels, rate, seat_->geometry().rate, buffer_frames);
-    stream_.configure(abi::format_s32_high, channels, conversion->stream_frames(buffer_frames), map,
-                      conversion->stream_frames(0), {format, rate, conversion->map().taps() / 2});
-    conversion_ = std::move(conversion);
+    format_ = format;
+    downmix_ = downmix;
+    const std::uint32_t device_rate = seat_->geometry().rate;
+    const std::uint32_t lane_channels = downmix.sums() ? downmix.to : channels;
+    if (rate != device_rate) {
+        auto conversion = std::make_unique<Conversion>(format, channels, rate, device_rate, buffer_frames, &downmix_);
+        stream_.configure(abi::format_s32_high, lane_channels, conversion->stream_frames(buffer_frames), map,
+                          conversion->stream_frames(0), {format, rate, channels, conversion->map().taps() / 2});
+        conversion_ = std::move(conversion);
+    } else if (downmix.sums()) {
+        stream_.configure(abi::format_s32_high, lane_channels, buffer_frames, map, 0, {format, rate, channels});
+    } else {
+        stream_.configure(format, channels, buffer_frames, map);
+    }
 }
 
 void Track::release() noexcept
@@ -48,10 +56,14 @@ void Track::prepare() noexcept
 
 std::uint64_t Track::write(std::uint64_t position, std::span<const ChannelArea> areas, std::uint64_t frames) noexcept
 {
-    if (conversion_ == nullptr)
+    if (conversion_ == nullptr && !downmix_.sums())
         return stream_.write(position, areas, frames);
-    if (!seat_->held() || (frames != 0 && areas.size() < conversion_->channels()))
+    if (!seat_->held() || (frames != 0 && areas.size() < (downmix_.sums() ? downmix_.from : conversion_->channels())))
         return 0;
+    if (conversion_ == nullptr) {
+        MixedFrames mixed(areas, format_, downmix_);
+        return stream_.write_from(mixed, position, frames);
+    }
     return convert(static_cast<std::int64_t>(position), areas, static_cast<std::int64_t>(frames));
 }
 

@@ -2,7 +2,8 @@
 //
 // track.h: what a program plays on: a stream in the program's own frames, at its own rate.
 //
-// At the device's rate a track is its stream, bit for bit. At any other the program's sound is converted into
+// At the device's rate a track is its stream, bit for bit, unless it has more channels than the device: then the stream
+// has sums of them (core/downmix.h). At any other the program's sound is converted into
 // the stream (docs/rates.md); positions, times and delays are in the program's frames all the same. What is too late
 // to be changed stays as it is, in whole frames of the program: what is heard is always the conversion of one
 // sound, whatever was written, rewound and lost on the way.
@@ -24,9 +25,9 @@ class Track {
 public:
     explicit Track(Seat& seat) noexcept : seat_(&seat), stream_(seat) {}
 
-    // As Stream's, for frames at `rate`. Blocks; throws ClientError, std::bad_alloc.
+    // As Stream's, for frames at `rate`, with these channels. Blocks; throws ClientError, std::bad_alloc.
     void configure(std::uint32_t format, std::uint32_t channels, std::uint32_t rate, std::uint64_t buffer_frames,
-                   const core::ChannelMap& map);
+                   const core::ChannelMap& map, const core::Downmix& downmix = {});
     void release() noexcept;
 
     void prepare() noexcept;
@@ -65,6 +66,8 @@ private:
 
     Seat* seat_;
     Stream stream_;
+    std::uint32_t format_ = 0;
+    core::Downmix downmix_;
     std::unique_ptr<Conversion> conversion_; // null: the device's own rate
     std::atomic<std::int64_t> written_{0};   // only while converted
 };

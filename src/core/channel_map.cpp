@@ -10,8 +10,8 @@ namespace ringmix::core {
 
 namespace {
 // Of ALSA's enum snd_pcm_chmap_position.
-constexpr std::uint8_t unknown = 0, mono = 2, front_left = 3, front_right = 4;
-constexpr std::uint8_t standard[] = {3, 4, 5, 6, 7, 8, 9, 10}; // FL FR RL RR FC LFE SL SR
+constexpr std::uint8_t unknown = 0, not_used = 1, mono = 2, front_left = 3, front_right = 4;
+constexpr std::uint8_t standard[standard_positions] = {3, 4, 5, 6, 7, 8, 9, 10}; // FL FR RL RR FC LFE SL SR
 
 ChannelMap mono_map(std::span<const std::uint8_t> positions) noexcept
 {
@@ -34,30 +34,33 @@ std::uint8_t standard_position(std::uint32_t channel, std::uint32_t channels) no
 {
     if (channels == 1)
         return mono;
-    return channel < sizeof standard ? standard[channel] : unknown;
+    return channel < standard_positions ? standard[channel] : unknown;
 }
 
-ChannelMap default_map(std::uint32_t client_channels, std::span<const std::uint8_t> device_positions) noexcept
+bool map_by_position(std::span<const std::uint8_t> client, std::span<const std::uint8_t> device,
+                     ChannelMap& map) noexcept
 {
-    device_positions = device_positions.first(std::min<std::size_t>(device_positions.size(), abi::max_channels));
-    if (client_channels == 1)
-        return mono_map(device_positions);
-
-    ChannelMap map;
+    if (client.size() == 1 && client[0] == mono) {
+        map = mono_map(device);
+        return true;
+    }
     map.fill(abi::no_channel);
     std::uint64_t heard = 0; // client channels; a device may have several channels in one position
-    for (std::size_t d = 0; d < device_positions.size(); d++)
-        for (std::uint32_t c = 0; c < client_channels; c++)
-            if (device_positions[d] != unknown && device_positions[d] == standard_position(c, client_channels)) {
+    for (std::size_t d = 0; d < device.size(); d++)
+        for (std::size_t c = 0; c < client.size(); c++)
+            if (device[d] > not_used && device[d] == client[c]) {
                 map[d] = static_cast<std::uint8_t>(c);
                 heard |= std::uint64_t{1} << c;
                 break;
             }
-    if (static_cast<std::uint32_t>(std::popcount(heard)) == client_channels)
-        return map;
+    return static_cast<std::size_t>(std::popcount(heard)) == client.size();
+}
 
+ChannelMap map_by_number(std::size_t client_channels, std::size_t device_channels) noexcept
+{
+    ChannelMap map;
     map.fill(abi::no_channel);
-    for (std::size_t d = 0; d < device_positions.size() && d < client_channels; d++)
+    for (std::size_t d = 0; d < map.size() && d < device_channels && d < client_channels; d++)
         map[d] = static_cast<std::uint8_t>(d);
     return map;
 }

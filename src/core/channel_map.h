@@ -15,13 +15,18 @@ namespace ringmix::core {
 // Entry d: the client channel that device channel d plays, or abi::no_channel.
 using ChannelMap = std::array<std::uint8_t, abi::max_channels>;
 
+inline constexpr std::uint32_t standard_positions = 8;
 // The position (SND_CHMAP_*) that channel `channel` of `channels` has by ALSA's convention: mono, or
 // FL FR RL RR FC LFE SL SR in this order; unknown (0) beyond the eighth.
 std::uint8_t standard_position(std::uint32_t channel, std::uint32_t channels) noexcept;
 
-// The map of a client with `client_channels` in standard positions: like goes to like; a mono client
-// is heard on both front channels; by number where the device's positions do not tell.
-ChannelMap default_map(std::uint32_t client_channels, std::span<const std::uint8_t> device_positions) noexcept;
+// Like goes to like; a client with one channel, `mono`, is heard on both front channels, or on the first two where the
+// device's positions do not tell. False: a channel of the client would not be heard.
+bool map_by_position(std::span<const std::uint8_t> client, std::span<const std::uint8_t> device,
+                     ChannelMap& map) noexcept;
+
+// Channel n goes to channel n, as far as there are both.
+ChannelMap map_by_number(std::size_t client_channels, std::size_t device_channels) noexcept;
 
 // The map in which client channel c goes to device channel targets[c]. Returns false if a target is
 // no device channel or two client channels go to the same one.

@@ -10,7 +10,7 @@ namespace ringmix::core {
 
 namespace {
 
-constexpr std::uint32_t most_rows = 1024;
+constexpr double most_rows = 2048; // where the filter does not grow; then its slopes are as much flatter
 
 // Lengths in frames of the lower rate, cut-off in parts of it.
 struct Quality {
@@ -111,7 +111,7 @@ FilterShape filter_shape(std::uint32_t client_rate, std::uint32_t device_rate) n
     shape.ratio = rate_ratio(client_rate, device_rate);
     shape.window_frames = quality.taps * longer;
     shape.taps = multiple_above(shape.window_frames);
-    shape.rows = std::min(shape.ratio.phases, most_rows);
+    shape.rows = std::min(shape.ratio.phases, static_cast<std::uint32_t>(most_rows / longer));
     shape.cutoff = quality.cutoff / longer;
     shape.window = quality.window;
     return shape;

@@ -3,9 +3,9 @@
 // rate_filter.h: the low-pass filter of a conversion between two rates: a sinc, cut at half the lower rate and
 // faded out with Kaiser's window, sampled at every phase that a frame can have (polyphase).
 //
-// Where that would be too many rows, it is sampled at 1024 phases, and frames between them get numbers between
-// (linearly). A frame's place is exact in either case, and with it the pitch; only the noise differs: what the
-// straight lines miss is 132 dB below a sound at 0.41 of the rate, and less below that.
+// Where that would be too many rows, it is sampled at 2048 phases (fewer to lower rates), and frames between them get
+// numbers between (linearly). A frame's place is exact in either case, and with it the pitch; only the noise differs:
+// what the straight lines miss is 137 dB below a sound at 0.41 of the rate, and less below that.
 //
 // What it does (tests/core/test_rate_filter.cpp, docs/rates.md), in parts of the lower rate:
 //

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "core/channel_map.h"
+#include "core/downmix.h"
 
 #include <doctest/doctest.h>
 
@@ -23,9 +24,21 @@ std::vector<std::uint8_t> head(const ChannelMap& map, std::size_t count)
     return {map.begin(), map.begin() + static_cast<std::ptrdiff_t>(count)};
 }
 
+Positions standard(std::uint32_t channels)
+{
+    Positions positions;
+    for (std::uint32_t c = 0; c < channels; c++)
+        positions.push_back(standard_position(c, channels));
+    return positions;
+}
+
+// By position, or by number where that does not tell.
 Positions mapped(std::uint32_t channels, const Positions& device)
 {
-    return head(default_map(channels, device), device.size());
+    Routing routing;
+    route(standard(channels), device, Downmixing::off, routing);
+    CHECK_FALSE(routing.downmix.sums());
+    return head(routing.map, device.size());
 }
 
 } // namespace
@@ -74,9 +87,7 @@ TEST_CASE("channel_map: by number where positions do not tell")
 {
     CHECK(mapped(2, {0, 0}) == Positions{0, 1});
     CHECK(mapped(2, {na, na, na}) == Positions{0, 1, none});
-    CHECK(mapped(6, {fl, fr}) == Positions{0, 1}); // four channels would have no home
     CHECK(mapped(4, {fl, fr, fc, lfe}) == Positions{0, 1, 2, 3});
-    CHECK(mapped(2, {mono}) == Positions{0});
     Positions many(abi::max_channels, 0);
     const Positions numbered = mapped(abi::max_channels, many);
     for (std::uint32_t c = 0; c < abi::max_channels; ++c)
@@ -93,10 +104,12 @@ TEST_CASE("channel_map: a device may have a position more than once")
 TEST_CASE("channel_map: more device channels than there can be do no harm")
 {
     const Positions many(100, fl);
-    CHECK(default_map(1, many)[31] == 0);
-    default_map(2, many);
-    default_map(0xffffffff, many);
-    default_map(0, many);
+    Routing routing;
+    CHECK(route(standard(1), many, Downmixing::normal, routing));
+    CHECK(routing.map[31] == 0);
+    for (const std::uint32_t channels : {0u, 2u, 32u, 1000u})
+        for (const Downmixing downmixing : {Downmixing::normal, Downmixing::loud, Downmixing::off})
+            route(standard(channels), many, downmixing, routing);
     CHECK(mapped(0, {fl, fr}) == Positions{none, none});
 }
 

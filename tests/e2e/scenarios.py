@@ -5,6 +5,7 @@ import exact  # noqa: F401
 import kills  # noqa: F401
 import formats  # noqa: F401
 import rates  # noqa: F401
+import channels  # noqa: F401
 import gains  # noqa: F401
 import shapes  # noqa: F401
 import lifetime  # noqa: F401

@@ -2,10 +2,16 @@
 """Judges what scenarios left behind: the recordings by mixcheck, and what the guest noted itself."""
 
 import json
+import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import mixcheck
+import numpy as np
 from pcmfile import read_wav
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "e2e"))
+from rates import DEVICE, UNIT, Filter  # noqa: E402
 
 MIN_OVERLAP = 12000  # frames in which all clients play; with less, a run would show little
 STALL_SECONDS = 0.08  # about half a ring of 8192 frames: after such a stall, a failure may be the machine's
@@ -37,13 +43,26 @@ class Verdict:
         return sum(client["cpu_seconds"] for client in self.result.get("clients", []))
 
 
+def load_source(out, path):
+    """As a device of 32 bits plays it; the second value: how far off that may be, in its units."""
+    rate, samples = read_wav(out / path)
+    if rate == DEVICE:
+        return mixcheck.Source(samples, path), 0
+    heard = np.round(Filter(rate).convert(samples)).astype(np.int64)
+    return mixcheck.Source(np.repeat(heard, 2, axis=1) if heard.shape[1] == 1 else heard, path), int(4 * UNIT)
+
+
 def load_sources(out, result):
-    return [mixcheck.Source(read_wav(out / path)[1], path) for path in result["sources"]]
+    return [load_source(out, path)[0] for path in result["sources"]]
 
 
-def compare(verdict, recording, sources, located=False):
+def tolerance(out, result):
+    return sum(load_source(out, path)[1] for path in result["sources"])
+
+
+def compare(verdict, recording, sources, located=False, most_off=0):
     """Adds to the verdict what comparing the recording with the sources gives."""
-    report = mixcheck.check(recording, sources, located=located)
+    report = mixcheck.check(recording, sources, located=located, tolerance=most_off)
     verdict.frames, verdict.differences, verdict.starts_only = report.frames, report.differences, report.starts_only
     verdict.faults += [f"{name} is not in the recording" for name in report.lost]
     if report.differences:
@@ -137,7 +156,7 @@ def judge(out, names, hda_wav, usb_wav):
                 if (late := verdict.result.get("late_frames")) is not None:
                     compare_interrupted(verdict, recording, sources, late)
                 else:
-                    compare(verdict, recording, sources)
+                    compare(verdict, recording, sources, most_off=tolerance(out, verdict.result))
             except ValueError as error:
                 verdict.faults.append(str(error))
         elif verdict.result["card"] == "aloop":

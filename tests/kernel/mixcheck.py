@@ -99,9 +99,12 @@ def add(total, source, sign=1, frames=None):
         total[first:last] += sign * units(source.samples[first - source.offset : last - source.offset])
 
 
-def differing(recording, total):
-    """Per frame: does the recording differ from the saturated sum?"""
-    return (saturated(total, recording.dtype) != recording).any(axis=1)
+def differing(recording, total, tolerance=0):
+    """Per frame: does the recording differ from the saturated sum, by more than the tolerance?"""
+    expected = saturated(total, recording.dtype)
+    if tolerance:
+        return (np.abs(expected - recording) > tolerance).any(axis=1)
+    return (expected != recording).any(axis=1)
 
 
 def surely(right):
@@ -181,9 +184,9 @@ def examples(recording, total, wrong, count=5):
             for start, end in list(zip(starts, ends))[:count]]
 
 
-def check(recording, sources, fade=0, located=False):
+def check(recording, sources, fade=0, located=False, tolerance=0):
     """Compares the recording with the sum of the sources. fade: frames after a prefix source's end that are
-    not compared. located: the offsets are known already."""
+    not compared. located: the offsets are known already. tolerance: of whole numbers, where sources were converted."""
     if not located:
         find_offsets(recording, sources)
     present = [source for source in sources if source.offset is not None]
@@ -204,7 +207,7 @@ def check(recording, sources, fade=0, located=False):
         if source.prefix:
             skipped[max(source.end, 0) : max(source.end + fade, 0)] = True
         report.sources.append({"name": source.name, "offset": source.offset, "played": source.played})
-    wrong = differing(recording, total) & ~skipped
+    wrong = differing(recording, total, tolerance) & ~skipped
     most = limits(recording.dtype)
     report.differences += int(wrong.sum())
     report.starts_only = bool(wrong.any() and not (wrong & ~starting).any())

@@ -140,12 +140,12 @@ TEST_CASE("stereo and mono clients on a stereo device")
         CHECK(heard(recording, mono, 2500, 0, 0));
         CHECK(heard(recording, mono, 2500, 1, 0));
     }
-    SUBCASE("three channels do not fit")
+    SUBCASE("nine channels do not fit")
     {
         snd_pcm_hw_params_t* hw;
         snd_pcm_hw_params_alloca(&hw);
         REQUIRE(snd_pcm_hw_params_any(pcm, hw) >= 0);
-        CHECK(snd_pcm_hw_params_set_channels(pcm, hw, 3) == -EINVAL);
+        CHECK(snd_pcm_hw_params_set_channels(pcm, hw, 9) == -EINVAL);
     }
 }
 
@@ -198,7 +198,6 @@ TEST_CASE("channel maps are told")
         REQUIRE(maps != nullptr);
         REQUIRE(maps[0] != nullptr);
         REQUIRE(maps[1] != nullptr);
-        CHECK(maps[2] == nullptr);
         CHECK(maps[0]->type == SND_CHMAP_TYPE_FIXED);
         CHECK(maps[0]->map.channels == 1);
         CHECK(maps[0]->map.pos[0] == SND_CHMAP_MONO);
@@ -212,8 +211,6 @@ TEST_CASE("channel maps are told")
         CHECK(map->pos[0] == SND_CHMAP_FL);
         CHECK(map->pos[1] == SND_CHMAP_FR);
         CHECK(snd_pcm_set_chmap(pcm, map) == 0);
-        std::swap(map->pos[0], map->pos[1]);
-        CHECK(snd_pcm_set_chmap(pcm, map) < 0);
         std::free(map);
     }
     Pcm pcm(server, "test", "map [ 1 0 ]");
@@ -225,6 +222,13 @@ TEST_CASE("channel maps are told")
     CHECK(maps[0]->map.pos[0] == SND_CHMAP_FR);
     CHECK(maps[0]->map.pos[1] == SND_CHMAP_FL);
     snd_pcm_free_chmaps(maps);
+    pcm.configure({});
+    snd_pcm_chmap_t* map = snd_pcm_get_chmap(pcm);
+    REQUIRE(map != nullptr);
+    CHECK(snd_pcm_set_chmap(pcm, map) == 0);
+    std::swap(map->pos[0], map->pos[1]);
+    CHECK(snd_pcm_set_chmap(pcm, map) == -EINVAL); // the key decides
+    std::free(map);
 }
 
 TEST_CASE("gain_db")

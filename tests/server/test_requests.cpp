@@ -200,11 +200,13 @@ TEST_CASE("requests: clients are told as what their programs play, in frames of 
     configure.lane_frames = 9600;
     configure.program_format = abi::format_u8;
     configure.program_rate = rate / 2;
+    configure.program_channels = 6;
     configure.latency_frames = 32;
     house.ask<protocol::Configured>(session, configure);
     protocol::ClientInfo info = told();
     CHECK(info.format == abi::format_u8);
     CHECK(info.rate == rate / 2);
+    CHECK(info.channels == 6);
     CHECK(info.converted == 1);
     CHECK(info.latency_frames == 32);
     CHECK(info.lane_frames == 4800);

@@ -114,8 +114,12 @@ void Ear::follow_device()
             start_ns_ = newest.time_ns - ns_of(newest.frame);
         return;
     }
-    if (card->epoch() != known_epoch_ && newest.generation + 1 == card->epoch() &&
+    // It is not restarted again before the engine has seen it stop. A restart that it stopped after before the engine
+    // looked is none for anybody, and has no generation.
+    if (card->epoch() != known_epoch_ && (known_epoch_ == 0 || newest.generation != known_generation_) &&
         newest.state == abi::device_running) {
+        if (known_epoch_ != 0 && newest.generation != known_generation_ + 1)
+            fail("the device's generation becomes {}, and was {}", newest.generation, known_generation_);
         const std::uint64_t base = newest.frame - newest.hw_ptr;
         if (known_epoch_ != 0 && base < last_now_ - std::min<std::uint64_t>(last_now_, truth_.ring))
             fail("after its restart the device goes on at frame {}, and was at {}", base, last_now_);
@@ -123,6 +127,7 @@ void Ear::follow_device()
         if (known_epoch_ != 0)
             disturbed(60 * ms);
         known_epoch_ = card->epoch();
+        known_generation_ = newest.generation;
     }
 }
 

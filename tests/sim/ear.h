@@ -138,6 +138,7 @@ private:
     std::uint64_t heard_to_ = 0;
     std::int64_t disturbed_until_ = 0;
     std::uint64_t known_epoch_ = 0;
+    std::uint64_t known_generation_ = 0; // of that
     std::uint64_t base_ = 0; // of the card's epoch
     mutable std::uint64_t last_now_ = 0;
     std::int64_t start_ns_ = -1; // virtual: when frame 0 was played

@@ -176,7 +176,8 @@ void Score::end_write(std::uint64_t frames, bool running, bool found)
         put_run(stored - origin_, to - origin_, write_version_);
     // What came too late to be taken back is still its end.
     end_ = std::max(to, std::min(origin_ + old_end_, std::max(from, high))) - origin_;
-    end_low_ = std::max(to, std::min(origin_ + end_low_, std::max(from, low_))) - origin_;
+    const std::uint64_t kept = ear_.quiet_time() ? std::min(origin_ + end_low_, std::max(from, low_)) : to;
+    end_low_ = std::max(to, kept) - origin_; // it could not know that the device had leapt past what it took back
     cut_runs(std::max(end_, high - std::min(high, origin_)));
 }
 

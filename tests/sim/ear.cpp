@@ -81,19 +81,17 @@ Score* Ear::score_in_slot(std::uint32_t slot) noexcept
     return nullptr;
 }
 
-std::vector<Cell> Ear::some_cells(std::size_t count)
+CellRing Ear::some_cells(std::size_t count)
 {
     for (auto& spare : spare_) {
-        if (spare.size() < count || spare.size() > 4 * count)
+        if (spare.size < count || spare.size > 4 * count)
             continue;
-        std::vector<Cell> cells = std::move(spare);
-        spare = std::move(spare_.back());
+        std::swap(spare, spare_.back());
+        CellRing cells = std::move(spare_.back());
         spare_.pop_back();
-        for (Cell& cell : cells)
-            cell.frame = ~std::uint64_t{0};
         return cells;
     }
-    return std::vector<Cell>(count);
+    return CellRing(count);
 }
 
 void Ear::find_engine()

@@ -70,8 +70,8 @@ public:
     Score* score_in_slot(std::uint32_t slot) noexcept;
 
     // Memory for scores, used again.
-    std::vector<Cell> some_cells(std::size_t count);
-    void spare_cells(std::vector<Cell> cells) { spare_.push_back(std::move(cells)); }
+    CellRing some_cells(std::size_t count);
+    void spare_cells(CellRing cells) { spare_.push_back(std::move(cells)); }
 
     void time_passes();
     void somebody_runs(); // at the same time as somebody else
@@ -123,7 +123,7 @@ private:
     Truth truth_;
     std::size_t frame_bytes_;
     std::vector<std::unique_ptr<Score>> scores_;
-    std::vector<std::vector<Cell>> spare_;
+    std::vector<CellRing> spare_;
     std::vector<Score*> open_;               // those of which something may still be heard
     std::map<std::uint32_t, Batch> batches_; // by fibre
     std::deque<Covered> covered_;

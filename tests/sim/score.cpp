@@ -31,7 +31,7 @@ void Score::begin(Ask ask)
     ask_ = ask;
     began_ns_ = world->now();
     low_ = ear_.low();
-    applied_ = stop_applied_ = started_ = may_start_ = cut_known_ = false;
+    applied_ = stop_applied_ = cut_applied_ = started_ = may_start_ = cut_known_ = false;
     old_end_ = end_;
     gap_to_ = 0;
     range_word_ = peek::range_word(slot_);
@@ -63,6 +63,7 @@ void Score::perhaps_written()
     if (applied_ || !running_)
         return;
     applied_ = true;
+    cut_applied_ = false;
     const std::uint64_t first = std::max(low_, origin_ + write_at_);
     for (std::uint64_t frame = first; frame < origin_ + write_at_ + write_frames_; frame++) {
         add(frame, {frame - origin_, write_version_, 0});

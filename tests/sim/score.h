@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -21,9 +22,9 @@ class Ear;
 
 // What one program adds to one frame.
 struct Sound {
-    std::uint64_t position = 0;
-    std::uint32_t version = 0; // of the writing; 0: nothing
-    std::uint32_t fade = 0;    // 0: does not fade; otherwise a number of Score's
+    std::uint64_t position;
+    std::uint32_t version; // of the writing; 0: nothing
+    std::uint32_t fade;    // 0: does not fade; otherwise a number of Score's
     bool operator==(const Sound& other) const
     {
         return position == other.position && version == other.version && fade == other.fade;
@@ -36,11 +37,19 @@ struct Fade {
 
 struct Cell {
     static constexpr unsigned most = 6;
-    std::uint64_t frame = ~std::uint64_t{0};
+    std::uint8_t count;  // 0: nothing
+    std::uint8_t before; // the same, before a stop that stands
+    bool anything;       // more possibilities than are written down
     std::array<Sound, most> sounds;
-    std::uint8_t count = 0;  // 0: nothing
-    std::uint8_t before = 0; // the same, before a stop that stands
-    bool anything = false;   // more possibilities than are written down
+};
+
+// The cells of some successive frames, round and round. Not cleared: its memory is touched where it is used.
+struct CellRing {
+    explicit CellRing(std::size_t count) : cells(std::make_unique_for_overwrite<Cell[]>(count)), size(count) {}
+    Cell& operator[](std::uint64_t frame) noexcept { return cells[frame & (size - 1)]; }
+    const Cell& operator[](std::uint64_t frame) const noexcept { return cells[frame & (size - 1)]; }
+    std::unique_ptr<Cell[]> cells;
+    std::size_t size; // a power of two
 };
 
 inline constexpr std::size_t least_cells = 1 << 12;
@@ -103,13 +112,12 @@ public:
 
     const Cell* cell(std::uint64_t frame) const noexcept
     {
-        const Cell& found = cells_[frame & (cells_.size() - 1)];
-        return found.frame == frame && frame < last_ ? &found : nullptr;
+        return frame >= from_cells(0) && frame < last_ ? &cells_[frame] : nullptr;
     }
     std::uint64_t last() const noexcept { return last_; }
     std::string writings() const; // the newest
     const Fade& fade(std::uint32_t number) const { return fades_[number - 1]; }
-    std::vector<Cell> give_cells_back() { return std::move(cells_); } // when it is over
+    CellRing give_cells_back() { return std::move(cells_); } // when it is over
     std::uint64_t gain_at(std::uint64_t frame) const noexcept;
 
     // Gains: asked for between the mixer's call and its return.
@@ -137,7 +145,7 @@ private:
 
     std::uint64_t from_cells(std::uint64_t frame) const noexcept // there are none before
     {
-        return std::max(frame, last_ - std::min<std::uint64_t>(last_, cells_.size()));
+        return std::max({frame, first_, last_ - std::min<std::uint64_t>(last_, cells_.size)});
     }
     Cell& fresh_cell(std::uint64_t frame);
     void set(std::uint64_t frame, const Sound& sound);
@@ -165,9 +173,9 @@ private:
     std::uint64_t buffer_ = 0, stop_threshold_ = 0;
     bool stops_ = true; // at an underrun
 
-    std::vector<Cell> cells_;
+    CellRing cells_;
     std::vector<Fade> fades_;
-    std::uint64_t last_ = 0; // no cell from there on has anything
+    std::uint64_t first_ = 0, last_ = 0; // no cell before or from there on has anything
     std::vector<Run> runs_, runs_before_;
     std::uint64_t appl_ = 0, end_ = 0, floor_ = 0, origin_ = 0;
     std::uint64_t old_end_ = 0; // of the stream, before the call that stands
@@ -183,7 +191,7 @@ private:
     std::uint64_t low_ = 0; // the earliest horizon of the call
     std::uint64_t write_at_ = 0, write_frames_ = 0;
     std::uint32_t write_version_ = 0;
-    bool applied_ = false, stop_applied_ = false, started_ = false, may_start_ = false;
+    bool applied_ = false, stop_applied_ = false, cut_applied_ = false, started_ = false, may_start_ = false;
     std::uint64_t range_word_ = 0; // at the beginning of the call
     peek::Tail tail_;              // the same
     bool cut_known_ = false;

@@ -17,37 +17,34 @@ void Score::configure(const Voice& voice, std::uint64_t buffer_frames, std::uint
     buffer_ = buffer_frames;
     stop_threshold_ = stop_threshold;
     stops_ = stops;
-    const std::size_t wanted = std::bit_ceil(2 * buffer_frames + ear_.truth().rate / 4 + 4096);
-    if (wanted > cells_.size()) { // what is still to be heard goes along
-        std::vector<Cell> larger = ear_.some_cells(wanted);
-        for (const Cell& cell : cells_)
-            if (cell.frame != ~std::uint64_t{0} && cell.frame < last_ && cell.frame + cells_.size() >= last_)
-                larger[cell.frame & (larger.size() - 1)] = cell;
-        cells_.swap(larger);
+    // From what is still to be heard to the end of a stream that begins late.
+    const std::size_t wanted = std::bit_ceil(buffer_frames + ear_.truth().rate / 2 + 4096);
+    if (wanted > cells_.size) { // what is still to be heard goes along
+        CellRing larger = ear_.some_cells(wanted);
+        first_ = from_cells(0);
+        for (std::uint64_t frame = first_; frame < last_; frame++)
+            larger[frame] = cells_[frame];
+        std::swap(cells_, larger);
         ear_.spare_cells(std::move(larger));
     }
 }
 
 Cell& Score::fresh_cell(std::uint64_t frame)
 {
-    Cell& cell = cells_[frame & (cells_.size() - 1)];
-    if (cell.frame != frame || frame >= last_) {
-        cell.frame = frame;
-        cell.count = 0;
-        cell.anything = false;
-    }
-    while (last_ <= frame) { // what lies between holds nothing
-        if (last_ + cells_.size() <= frame)
-            last_ = frame;
-        if (last_ != frame) {
-            Cell& between = cells_[last_ & (cells_.size() - 1)];
-            between.frame = last_;
-            between.count = 0;
-            between.anything = false;
-        }
-        last_++;
-    }
-    return cell;
+    if (last_ + cells_.size <= frame || first_ == last_)
+        first_ = last_ = frame;
+    const auto empty = [this](std::uint64_t between) {
+        cells_[between].count = 0;
+        cells_[between].anything = false;
+    };
+    static Cell long_past;
+    if (frame + cells_.size < last_)
+        return long_past = {};
+    for (; last_ <= frame; last_++)
+        empty(last_);
+    while (first_ > frame)
+        empty(--first_);
+    return cells_[frame];
 }
 
 // This and nothing else.

@@ -39,7 +39,7 @@ void Score::perhaps_in_gap()
     for (std::uint64_t frame = from_cells(std::max(first, gap_to_)); frame < last; frame++) {
         if (const Cell* old = cell(frame); old != nullptr && old->count != 0) {
             add(frame, {});
-            cells_[frame & (cells_.size() - 1)].before = old->count;
+            cells_[frame].before = old->count;
             ear_.counts.gap++;
         }
     }
@@ -50,14 +50,14 @@ void Score::perhaps_stopped()
 {
     perhaps_in_gap();
     const bool known = look_for_cut();
-    if (stop_applied_ && !known)
+    if (stop_applied_ && (cut_applied_ || !known))
         return;
     for (std::uint64_t frame = from_cells(low_); frame < last_; frame++) {
         const Cell* old = cell(frame);
         if (old == nullptr || old->count == 0)
             continue;
         if (!stop_applied_) {
-            cells_[frame & (cells_.size() - 1)].before = old->count;
+            cells_[frame].before = old->count;
             add(frame, {});
         }
         const Cell was = *old;
@@ -66,6 +66,7 @@ void Score::perhaps_stopped()
                 add(frame, fading(was.sounds[n]));
     }
     stop_applied_ = true;
+    cut_applied_ = known;
 }
 
 // As the tail says where it was cut, in a place where it may be.
@@ -88,7 +89,7 @@ void Score::settle_stop(bool certain)
     }
     if (certain)
         for (std::uint64_t frame = from_cells(low_); stop_applied_ && frame < std::min(cut_, last_); frame++)
-            if (Cell& kept = cells_[frame & (cells_.size() - 1)]; kept.frame == frame && kept.count > kept.before)
+            if (Cell& kept = cells_[frame]; kept.count > kept.before)
                 kept.count = kept.before; // as it was
     if (cut_known_)
         tail_until_ = std::max(tail_until_, cut_end_);
@@ -145,7 +146,7 @@ void Score::end_nothing()
 void Score::not_stopped()
 {
     for (std::uint64_t frame = from_cells(low_); stop_applied_ && frame < last_; frame++)
-        if (Cell& kept = cells_[frame & (cells_.size() - 1)]; kept.frame == frame && kept.count > kept.before)
+        if (Cell& kept = cells_[frame]; kept.count > kept.before)
             kept.count = kept.before;
     stop_applied_ = false;
 }

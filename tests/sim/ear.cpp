@@ -84,7 +84,7 @@ Score* Ear::score_in_slot(std::uint32_t slot) noexcept
 CellRing Ear::some_cells(std::size_t count)
 {
     for (auto& spare : spare_) {
-        if (spare.size < count || spare.size > 4 * count)
+        if (spare.size() < count || spare.size() > 4 * count)
             continue;
         std::swap(spare, spare_.back());
         CellRing cells = std::move(spare_.back());
@@ -286,7 +286,7 @@ bool Ear::matches(std::uint64_t frame, const std::byte* bytes, std::vector<Part>
         std::uint64_t rest = way;
         for (const Part& part : parts) {
             // The newest first, which is the likeliest.
-            add_sound(*part.score, frame, part.cell->sounds[part.cell->count - 1 - rest % part.cell->count], sums);
+            add_sound(*part.score, frame, part.sound(part.cell->count - 1 - rest % part.cell->count), sums);
             rest /= part.cell->count;
         }
         if (agrees(frame, bytes, sums))
@@ -361,25 +361,25 @@ void Ear::report(std::uint64_t frame, const std::byte* bytes, const std::vector<
     const std::uint32_t step = bytes_of_sample(truth_.sink.format);
     Wide sums[abi::max_channels] = {};
     for (const Part& part : parts)
-        add_sound(*part.score, frame, part.cell->sounds[part.cell->count - 1], sums);
+        add_sound(*part.score, frame, part.sound(part.cell->count - 1u), sums);
     for (std::uint32_t d = 0; d < std::min(truth_.sink.channels, 4u); d++)
         text += fmt::format(" heard {} expected {};", played_value(truth_.sink, bytes + std::size_t{d} * step),
                             finished(truth_.sink, sums[d], frame * truth_.sink.channels + d));
     for (const Part& part : parts) {
         Wide alone[abi::max_channels] = {}, without[abi::max_channels];
-        add_sound(*part.score, frame, part.cell->sounds[part.cell->count - 1], alone);
+        add_sound(*part.score, frame, part.sound(part.cell->count - 1u), alone);
         for (std::uint32_t d = 0; d < truth_.sink.channels; d++)
             without[d] = sums[d] - alone[d];
         text += fmt::format("\n   {}:", part.score->name());
         for (unsigned i = 0; i < part.cell->count; i++) {
-            const Sound& sound = part.cell->sounds[i];
+            const Sound& sound = part.sound(i);
             text += fmt::format(" position {} version {}{};", sound.position, sound.version,
                                 sound.fade != 0 ? " fading" : "");
         }
         text += fmt::format(" adds {} with gain {}, slot {}", static_cast<std::int64_t>(alone[0] >> 30),
                             part.score->gain_at(frame), part.score->slot());
         text += agrees(frame, bytes, without) ? " IS MISSING" : "";
-        text += likeness(frame, bytes, *part.score, part.cell->sounds[part.cell->count - 1], without);
+        text += likeness(frame, bytes, *part.score, part.sound(part.cell->count - 1u), without);
     }
     for (const Score* score : open_)
         text += fmt::format("\n   {}: running {} origin {} appl {} last {} gain {}; writings{}", score->name(),

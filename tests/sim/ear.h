@@ -108,6 +108,10 @@ private:
     struct Part {
         const Score* score;
         const Cell* cell;
+        const Sound& sound(std::uint64_t number) const noexcept
+        {
+            return score->sound(*cell, static_cast<unsigned>(number));
+        }
     };
 
     void find_engine();

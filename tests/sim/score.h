@@ -6,6 +6,7 @@
 
 #pragma once
 
+#include "tests/sim/cells.h"
 #include "tests/sim/peek.h"
 #include "tests/sim/reference.h"
 
@@ -20,39 +21,10 @@ namespace ringmix::sim {
 
 class Ear;
 
-// What one program adds to one frame.
-struct Sound {
-    std::uint64_t position;
-    std::uint32_t version; // of the writing; 0: nothing
-    std::uint32_t fade;    // 0: does not fade; otherwise a number of Score's
-    bool operator==(const Sound& other) const
-    {
-        return position == other.position && version == other.version && fade == other.fade;
-    }
-};
 struct Fade {
     std::uint64_t start, length;
     std::uint32_t gain;
 };
-
-struct Cell {
-    static constexpr unsigned most = 6;
-    std::uint8_t count;  // 0: nothing
-    std::uint8_t before; // the same, before a stop that stands
-    bool anything;       // more possibilities than are written down
-    std::array<Sound, most> sounds;
-};
-
-// The cells of some successive frames, round and round. Not cleared: its memory is touched where it is used.
-struct CellRing {
-    explicit CellRing(std::size_t count) : cells(std::make_unique_for_overwrite<Cell[]>(count)), size(count) {}
-    Cell& operator[](std::uint64_t frame) noexcept { return cells[frame & (size - 1)]; }
-    const Cell& operator[](std::uint64_t frame) const noexcept { return cells[frame & (size - 1)]; }
-    std::unique_ptr<Cell[]> cells;
-    std::size_t size; // a power of two
-};
-
-inline constexpr std::size_t least_cells = 1 << 12;
 
 enum class Ask { none, write, start, pause, drop, drain, close, look };
 
@@ -110,10 +82,12 @@ public:
     bool late_possible = false; // a write may have been too late
     bool late_certain = false;
 
+    // What it may add to a frame: the newest possibility last. Null: nothing was ever written down.
     const Cell* cell(std::uint64_t frame) const noexcept
     {
         return frame >= from_cells(0) && frame < last_ ? &cells_[frame] : nullptr;
     }
+    const Sound& sound(const Cell& cell, unsigned number) const noexcept { return cells_.sound(cell, number); }
     std::uint64_t last() const noexcept { return last_; }
     std::string writings() const; // the newest
     const Fade& fade(std::uint32_t number) const { return fades_[number - 1]; }
@@ -145,7 +119,7 @@ private:
 
     std::uint64_t from_cells(std::uint64_t frame) const noexcept // there are none before
     {
-        return std::max({frame, first_, last_ - std::min<std::uint64_t>(last_, cells_.size)});
+        return std::max({frame, first_, last_ - std::min<std::uint64_t>(last_, cells_.size())});
     }
     Cell& fresh_cell(std::uint64_t frame);
     void set(std::uint64_t frame, const Sound& sound);

@@ -19,31 +19,33 @@ void Score::configure(const Voice& voice, std::uint64_t buffer_frames, std::uint
     stops_ = stops;
     // From what is still to be heard to the end of a stream that begins late.
     const std::size_t wanted = std::bit_ceil(buffer_frames + ear_.truth().rate / 2 + 4096);
-    if (wanted > cells_.size) { // what is still to be heard goes along
-        CellRing larger = ear_.some_cells(wanted);
-        first_ = from_cells(0);
-        for (std::uint64_t frame = first_; frame < last_; frame++)
-            larger[frame] = cells_[frame];
-        std::swap(cells_, larger);
-        ear_.spare_cells(std::move(larger));
+    if (wanted <= cells_.size())
+        return;
+    CellRing larger = ear_.some_cells(wanted);
+    first_ = from_cells(0);
+    for (std::uint64_t frame = first_; frame < last_; frame++) { // what is still to be heard goes along
+        const Cell& cell = cells_[frame];
+        larger.empty(larger[frame]);
+        for (unsigned i = 0; i < cell.count; i++)
+            larger.add(larger[frame], cells_.sound(cell, i));
+        larger[frame].before = cell.before;
+        larger[frame].anything = cell.anything;
     }
+    std::swap(cells_, larger);
+    ear_.spare_cells(std::move(larger));
 }
 
 Cell& Score::fresh_cell(std::uint64_t frame)
 {
-    if (last_ + cells_.size <= frame || first_ == last_)
-        first_ = last_ = frame;
-    const auto empty = [this](std::uint64_t between) {
-        cells_[between].count = 0;
-        cells_[between].anything = false;
-    };
     static Cell long_past;
-    if (frame + cells_.size < last_)
+    if (frame + cells_.size() < last_)
         return long_past = {};
-    for (; last_ <= frame; last_++)
-        empty(last_);
+    if (last_ + cells_.size() <= frame || first_ == last_)
+        first_ = last_ = frame;
+    for (; last_ <= frame; last_++) // what lies between holds nothing
+        cells_.empty(cells_[last_]);
     while (first_ > frame)
-        empty(--first_);
+        cells_.empty(cells_[--first_]);
     return cells_[frame];
 }
 
@@ -53,9 +55,9 @@ void Score::set(std::uint64_t frame, const Sound& sound)
     if (sound.version == 0 && frame >= last_)
         return;
     Cell& cell = fresh_cell(frame);
-    cell.count = sound.version == 0 ? 0 : 1;
-    cell.sounds[0] = sound;
-    cell.anything = false;
+    cells_.empty(cell);
+    if (sound.version != 0)
+        cells_.add(cell, sound);
 }
 
 // This, or what there was.
@@ -67,17 +69,12 @@ void Score::add(std::uint64_t frame, const Sound& sound)
     if (cell.count == 0) {
         if (sound.version == 0)
             return;
-        cell.sounds[cell.count++] = Sound{};
+        cells_.add(cell, {});
     }
-    if (cell.count == 1 && cell.sounds[0] == sound)
-        return;
-    for (unsigned i = 1; i < cell.count; i++)
-        if (cell.sounds[i] == sound || cell.sounds[0] == sound)
+    for (unsigned i = 0; i < cell.count; i++)
+        if (cells_.sound(cell, i) == sound)
             return;
-    if (cell.count == Cell::most)
-        cell.anything = true;
-    else
-        cell.sounds[cell.count++] = sound;
+    cells_.add(cell, sound);
 }
 
 Sound Score::sound_at(std::uint64_t position) const

@@ -60,10 +60,12 @@ void Score::perhaps_stopped()
             cells_[frame].before = old->count;
             add(frame, {});
         }
-        const Cell was = *old;
-        for (unsigned n = 0; known && frame >= cut_ && frame < cut_end_ && n < was.count; n++)
-            if (was.sounds[n].version != 0 && was.sounds[n].fade == 0)
-                add(frame, fading(was.sounds[n]));
+        if (!known || frame < cut_ || frame >= cut_end_)
+            continue;
+        std::array<Sound, Cell::most> was;
+        for (const Sound& sound : cells_.copy(*old, was))
+            if (sound.version != 0 && sound.fade == 0)
+                add(frame, fading(sound));
     }
     stop_applied_ = true;
     cut_applied_ = known;
@@ -97,19 +99,20 @@ void Score::settle_stop(bool certain)
         const Cell* old = cell(frame);
         if (old == nullptr || old->count == 0)
             continue;
-        Cell was = *old;
+        std::array<Sound, Cell::most> copies;
+        const std::span<Sound> was = cells_.copy(*old, copies);
         const bool sure = certain || frame >= high;
         if (sure)
             set(frame, {});
         else
             add(frame, {});
-        const bool fades = frame < cut_end_;
-        for (unsigned i = 0; i < was.count && fades; i++) {
-            Sound& sound = was.sounds[i];
+        if (frame >= cut_end_)
+            continue;
+        for (Sound& sound : was) {
             if (sound.version == 0 || (sound.fade != 0 && fade(sound.fade).start != cut_))
                 continue;
             sound = fading(sound);
-            if (sure && was.count == 1)
+            if (sure && was.size() == 1)
                 set(frame, sound);
             else
                 add(frame, sound);

@@ -22,14 +22,14 @@ struct Draw {
     std::uint32_t bits(std::uint32_t channel)
     {
         if (channel % 2 == 0)
-            word = mixed(key + channel * 0x632be59bd9b4e019);
+            word = mixed(key + channel / 2);
         return static_cast<std::uint32_t>(channel % 2 == 0 ? word : word >> 32);
     }
 };
 
 Draw draw_for(const Voice& voice, std::uint32_t version, std::uint64_t position)
 {
-    return {mixed(voice.seed ^ (position * 0x9e3779b97f4a7c15)) + version * 0xd1342543de82ef95};
+    return {voice.seed + version * 0xd1342543de82ef95 + position * abi::max_channels};
 }
 
 std::int32_t quiet(const Voice& voice, std::uint32_t bits) { return static_cast<std::int32_t>(bits) >> voice.quieter; }

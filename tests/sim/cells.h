@@ -33,6 +33,7 @@ struct Cell {
     std::uint8_t count;  // 0: nothing
     std::uint8_t before; // the same, before a stop that stands
     bool anything;       // more possibilities than are written down
+    bool seam;           // the same, as long as a call stands
 };
 
 inline constexpr std::size_t least_cells = 1 << 12;
@@ -64,7 +65,7 @@ public:
         if (cell.more != 0)
             free_.push_back(cell.more);
         cell.more = cell.count = 0;
-        cell.anything = false;
+        cell.anything = cell.seam = false;
     }
     void add(Cell& cell, const Sound& sound)
     {

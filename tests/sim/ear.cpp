@@ -249,7 +249,10 @@ void Ear::add_sound(const Score& score, std::uint64_t frame, const Sound& sound,
     if (sound.version == 0)
         return;
     std::int64_t samples[abi::max_channels];
-    values(score.voice(), sound.version, sound.position, samples);
+    if (score.converts())
+        score.converted()->values(sound.version, sound.position, samples);
+    else
+        values(score.voice(), sound.version, sound.position, samples);
     std::uint64_t gain = 0;
     if (sound.fade == 0) {
         gain = score.gain_at(frame);
@@ -277,7 +280,7 @@ bool Ear::matches(std::uint64_t frame, const std::byte* bytes, std::vector<Part>
     constexpr std::uint64_t most = 512;
     std::uint64_t ways = 1;
     for (const Part& part : parts)
-        ways *= part.cell->anything ? most + 1 : part.cell->count;
+        ways *= part.cell->anything || part.cell->seam ? most + 1 : part.cell->count;
     counts.either += ways > 1 ? 1 : 0;
     if (ways > most)
         return true;

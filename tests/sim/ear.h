@@ -143,7 +143,7 @@ private:
     std::int64_t disturbed_until_ = 0;
     std::uint64_t known_epoch_ = 0;
     std::uint64_t known_generation_ = 0; // of that
-    std::uint64_t base_ = 0; // of the card's epoch
+    std::uint64_t base_ = 0;             // of the card's epoch
     mutable std::uint64_t last_now_ = 0;
     std::int64_t start_ns_ = -1; // virtual: when frame 0 was played
     std::uint64_t last_switch_ = ~std::uint64_t{0};

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <getopt.h>
 #include <map>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -122,6 +123,9 @@ private:
         const pid_t child = fork();
         if (child == 0) {
             close(pipe_fds[0]);
+            constexpr rlim_t longest_s = 300; // of processor time: one that goes on for ever has failed
+            const rlimit limit{longest_s, longest_s};
+            setrlimit(RLIMIT_CPU, &limit);
             RunOptions options = arguments_.run;
             options.seed = seed;
             const RunResult result = run_scenario(options);

@@ -20,6 +20,8 @@ struct PcmWishes {
     snd_pcm_uframes_t start_threshold = 1, stop_threshold = 0, avail_min = 1; // stop_threshold 0: the buffer
     bool goes_on = false; // over underruns: stop_threshold = boundary
     double gain_db = 0;
+    unsigned rate = 48000;
+    bool only_device_rate = false; // key rates: no other is offered
 };
 
 class Pcm {
@@ -66,7 +68,6 @@ private:
     PcmWishes wishes_;
     Score* score_ = nullptr;
     std::string name_;
-    std::uint32_t versions_ = 1; // 1: none
     std::vector<std::byte> bytes_;
     std::vector<std::vector<std::byte>> planes_;
     std::int64_t last_heard_ = INT64_MIN; // of this run

@@ -23,6 +23,7 @@ public:
 
 private:
     PcmWishes choose();
+    unsigned choose_rate();
     bool session();
     bool stream();
     bool act();
@@ -37,6 +38,7 @@ private:
     PlayerHabits habits_;
     Pcm pcm_;
     unsigned opened_ = 0;
+    bool only_device_rate_ = false; // this PCM offers no other
 };
 
 // Changes the gains of players at random. The body of a fibre.

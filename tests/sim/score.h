@@ -7,6 +7,7 @@
 #pragma once
 
 #include "tests/sim/cells.h"
+#include "tests/sim/converted.h"
 #include "tests/sim/peek.h"
 #include "tests/sim/reference.h"
 
@@ -37,7 +38,27 @@ public:
     std::uint32_t slot() const noexcept { return slot_; }
     // Entry d: the channel of this program that device channel d plays, or abi::no_channel.
     std::array<std::uint8_t, abi::max_channels> map{};
-    void configure(const Voice& voice, std::uint64_t buffer_frames, std::uint64_t stop_threshold, bool stops);
+    // `rate` is the program's, and so are frames here. Positions, and what is told of room, are the program's, all
+    // else is counted at the device's rate: frames of the device, and frames of the stream that begins at origin().
+    void configure(const Voice& voice, std::uint32_t rate, std::uint64_t buffer_frames, std::uint64_t stop_threshold,
+                   bool stops);
+    bool converts() const noexcept { return converted_ != nullptr; }
+    const Converted* converted() const noexcept { return converted_.get(); }
+    // The first position that can still be changed, if the commit horizon is at `frame`.
+    std::int64_t changeable(std::uint64_t frame) const noexcept;
+    // The stream frame at which a sound that ends there has rung out.
+    std::uint64_t rung_out(std::uint64_t position) const noexcept;
+    // The position that is heard when stream frame `frame` is.
+    std::int64_t moment(std::int64_t frame) const noexcept
+    {
+        return converts() ? converted_->map().moment({frame}).frame.number : frame;
+    }
+    // The program's frames in so many of the device's.
+    std::int64_t frames_in(std::uint64_t device_frames) const noexcept
+    {
+        return static_cast<std::int64_t>(device_frames * step_ / phases_);
+    }
+    std::uint32_t next_version() noexcept { return ++versions_; }
 
     // The program's calls: begin, then (if it lives) what has come of it. One at a time.
     void prepare();
@@ -45,10 +66,13 @@ public:
     // `found`: an underrun has ended it; end_xrun() follows
     void end_write(std::uint64_t frames, bool running, bool found);
     void begin(Ask ask);
+    void begin_start(Ask ask); // of one that may not run: its sound ends where the program stands
     void end_start();          // start, resume; drain of one that was only prepared
     void end_stop(bool faded); // pause, drop, close
     void end_xrun();           // in any call
     void paused_at(std::int64_t position);
+    // Whether it is known where it goes on.
+    bool knows_place() const noexcept { return !placeless_; }
     void drained();                                             // all has been heard
     void end_nothing();                                         // it has changed nothing
     void moved_to(std::uint64_t position) { appl_ = position; } // rewind, forward
@@ -65,6 +89,7 @@ public:
     bool running() const noexcept { return running_; }
     bool floating() const noexcept { return floating_; }
     std::uint64_t appl() const noexcept { return appl_; }
+    std::uint64_t written() const noexcept { return written_; } // the sound ends there
     std::uint64_t origin() const noexcept { return origin_; }
     std::uint64_t floor() const noexcept { return floor_; }
     std::uint64_t buffer() const noexcept { return buffer_; }
@@ -138,14 +163,27 @@ private:
     void not_stopped();
     void perhaps_in_gap();
     void bury();
+    std::uint64_t first_with(std::uint64_t position) const noexcept;
+    void settle_late(std::uint64_t frames, std::uint64_t late);
+    void sound_ends(std::uint64_t position);
+    void ring_out();
+    void perhaps_seam();
+    void no_seam();
     void forget_asked(std::uint32_t gain);
 
     Ear& ear_;
     std::string name_;
     Voice voice_;
     std::uint32_t slot_;
+    std::unique_ptr<Converted> converted_;
+    std::uint64_t step_ = 1, phases_ = 1;         // the program's rate / the device's
+    std::uint32_t versions_ = 1;                  // 1: none
+    std::uint64_t written_ = 0, written_low_ = 0; // at most, at least
+    std::uint64_t late_frames_ = 0;               // the client's count, when the call began
+    bool placeless_ = false, rings_ = false;
     std::uint64_t buffer_ = 0, stop_threshold_ = 0;
-    bool stops_ = true; // at an underrun
+    std::uint64_t stream_buffer_ = 0, ring_out_ = 0; // stream frames; so long does a sound that ends ring out
+    bool stops_ = true;                              // at an underrun
 
     CellRing cells_;
     std::vector<Fade> fades_;
@@ -162,7 +200,8 @@ private:
 
     Ask ask_ = Ask::none;
     std::int64_t began_ns_ = 0, died_ns_ = 0;
-    std::uint64_t low_ = 0; // the earliest horizon of the call
+    std::uint64_t low_ = 0;     // the earliest horizon of the call
+    std::uint64_t told_at_ = 0; // the position of a writing, and of what is made anew of it:
     std::uint64_t write_at_ = 0, write_frames_ = 0;
     std::uint32_t write_version_ = 0;
     bool applied_ = false, stop_applied_ = false, cut_applied_ = false, started_ = false, may_start_ = false;

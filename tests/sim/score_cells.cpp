@@ -11,14 +11,26 @@
 
 namespace ringmix::sim {
 
-void Score::configure(const Voice& voice, std::uint64_t buffer_frames, std::uint64_t stop_threshold, bool stops)
+void Score::configure(const Voice& voice, std::uint32_t rate, std::uint64_t buffer_frames, std::uint64_t stop_threshold,
+                      bool stops)
 {
     voice_ = voice;
-    buffer_ = buffer_frames;
+    buffer_ = stream_buffer_ = buffer_frames;
     stop_threshold_ = stop_threshold;
     stops_ = stops;
+    converted_.reset();
+    step_ = phases_ = 1;
+    ring_out_ = 0;
+    if (rate != ear_.truth().rate) {
+        converted_ = std::make_unique<Converted>(voice, rate, ear_.truth().rate);
+        step_ = converted_->map().ratio().step;
+        phases_ = converted_->map().ratio().phases;
+        const std::uint64_t taps = converted_->map().taps();
+        stream_buffer_ = (buffer_frames + taps) * phases_ / step_ + 1;
+        ring_out_ = taps * phases_ / step_ + 1;
+    }
     // From what is still to be heard to the end of a stream that begins late.
-    const std::size_t wanted = std::bit_ceil(buffer_frames + ear_.truth().rate / 2 + 4096);
+    const std::size_t wanted = std::bit_ceil(stream_buffer_ + ear_.truth().rate / 2 + 4096);
     if (wanted <= cells_.size())
         return;
     CellRing larger = ear_.some_cells(wanted);
@@ -33,6 +45,31 @@ void Score::configure(const Voice& voice, std::uint64_t buffer_frames, std::uint
     }
     std::swap(cells_, larger);
     ear_.spare_cells(std::move(larger));
+}
+
+std::int64_t Score::changeable(std::uint64_t frame) const noexcept
+{
+    const std::uint64_t horizon = std::max(frame, origin_ + floor_) - origin_;
+    if (!converts())
+        return static_cast<std::int64_t>(horizon);
+    return std::max<std::int64_t>(converted_->map().first_changeable({static_cast<std::int64_t>(horizon)}).number, 0);
+}
+
+std::uint64_t Score::rung_out(std::uint64_t position) const noexcept
+{
+    if (!converts())
+        return position;
+    const core::StreamFrame end = converted_->map().end_without({static_cast<std::int64_t>(position)});
+    return static_cast<std::uint64_t>(std::max<std::int64_t>(end.number, 0));
+}
+
+// The first stream frame that has the program's frame `position` in it.
+std::uint64_t Score::first_with(std::uint64_t position) const noexcept
+{
+    if (!converts())
+        return position;
+    const core::StreamFrame first = converted_->map().first_with({static_cast<std::int64_t>(position)});
+    return static_cast<std::uint64_t>(std::max<std::int64_t>(first.number, 0));
 }
 
 Cell& Score::fresh_cell(std::uint64_t frame)
@@ -112,7 +149,7 @@ void Score::cut_runs(std::uint64_t end)
     for (Run& run : runs_)
         run.end = std::min(run.end, end);
     // Long past: never looked at again.
-    const std::uint64_t old = appl_ > 4 * buffer_ + 65536 ? appl_ - 4 * buffer_ - 65536 : 0;
+    const std::uint64_t old = end_ > 4 * stream_buffer_ + 65536 ? end_ - 4 * stream_buffer_ - 65536 : 0;
     std::erase_if(runs_, [old](const Run& run) { return run.begin >= run.end || run.end < old; });
 }
 

@@ -62,7 +62,7 @@ private:
     snd_pcm_sframes_t write_plain(snd_pcm_uframes_t frames);
     bool follow(int result); // the state after a call; false: the device is lost
     void note(const char* what, std::int64_t a = 0, std::int64_t b = 0) const;
-    std::uint64_t low_heard() const noexcept;
+    void check_idle_wake(std::int64_t room) const;
 
     snd_pcm_t* pcm_ = nullptr;
     PcmWishes wishes_;
@@ -72,6 +72,7 @@ private:
     std::vector<std::vector<std::byte>> planes_;
     std::int64_t last_heard_ = INT64_MIN; // of this run
     std::int64_t last_place_ = INT64_MIN; // the same of the commit horizon
+    std::int64_t asked_ns_ = 0;           // when it asked for its descriptors last
     bool lost_ = false;
     bool draining_ = false;
 };

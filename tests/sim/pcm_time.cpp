@@ -75,22 +75,32 @@ void Pcm::check_delay()
     last_heard_ = heard;
 }
 
+// It was woken with no more room than this, and told of none: there must have been something to look for.
+void Pcm::check_idle_wake(std::int64_t room) const
+{
+    const auto wanted = static_cast<std::int64_t>(std::min(wishes_.avail_min, wishes_.stop_threshold));
+    if (room < wanted)
+        fail("{}: woken for nothing: room for {} of {} frames", name_, room, wanted);
+}
+
 bool Pcm::wait(int most_ms)
 {
     const std::int64_t deadline = world->now() + most_ms * ms;
     const snd_pcm_state_t in = state();
     bool fresh = true;
+    pollfd fds[4];
     while (world->now() < deadline) {
-        pollfd fds[4];
+        if (fresh)
+            asked_ns_ = world->now(); // the timer is set anew
         if (fresh && snd_pcm_poll_descriptors(pcm_, fds, 1) != 1)
             return follow(-ENODEV);
         fresh = world->dice().one_in(2); // programs ask for the descriptors once, or each time
         const std::int64_t began = world->now();
         fds[0].revents = 0;
         const int ready = ::poll(fds, 1, static_cast<int>((deadline - world->now() + ms - 1) / ms));
-        ear->counts.wakes++;
         if (ready == 0)
             break;
+        ear->counts.wakes++;
         const Fibre& fibre = *world->current();
         const std::int64_t late = world->now() - std::max(began, fibre.wake_due);
         unsigned short events = 0;
@@ -103,36 +113,34 @@ bool Pcm::wait(int most_ms)
         if (!follow(result))
             return true;
         const snd_pcm_state_t after = state();
-        if (after == SND_PCM_STATE_XRUN && score_->running()) {
+        if (after == SND_PCM_STATE_XRUN && score_->running())
             score_->end_xrun();
-            return true;
-        }
-        score_->end_nothing();
+        else
+            score_->end_nothing();
         if (after != in)
             return true;
         if (due && ear->quiet_since(looked))
             fail("{}: an underrun is due and is not reported to poll", name_);
-        if (in != SND_PCM_STATE_RUNNING || score_->floating() || !ear->quiet_since(began)) {
-            if (events != 0)
-                return true;
+        const bool known = in == SND_PCM_STATE_RUNNING && !score_->floating() && ear->quiet_since(began);
+        if (!known && events != 0)
+            return true;
+        if (!known)
             continue;
-        }
         const auto wanted = static_cast<std::int64_t>(wishes_.avail_min);
-        const auto something = static_cast<std::int64_t>(std::min(wishes_.avail_min, wishes_.stop_threshold));
         const Ear::Truth& truth = ear->truth();
         const std::int64_t slack = 2 + score_->frames_in(truth.lag + truth.lead + (score_->converts() ? 1 : 0));
         if (events == 0) {
-            ear->counts.idle_wakes++;
-            note("woken for nothing");
-            if (began < fibre.wake_due && high + slack < something && late >= 0 && world->now() - began < 400 * ms)
-                fail("{}: woken for nothing: room for {} of {} frames", name_, high, something);
+            if (began < fibre.wake_due && late >= 0 && world->now() - began < 400 * ms)
+                check_idle_wake(high + slack);
             if (low >= wanted)
                 fail("{}: woken with room for {} of {} frames, and told of none", name_, low, wanted);
+            ear->counts.idle_wakes++;
             continue;
         }
         const bool known_late = score_->origin() + score_->floor() + truth.margin > ear->low(); // TOLERATE 1
         const std::int64_t then = low - score_->frames_in(ear->frames_of(std::max<std::int64_t>(late, 0)));
-        if (!known_late && began < fibre.wake_due && then > wanted + slack + score_->frames_in(truth.rate / 2000))
+        if (!known_late && began < fibre.wake_due && ear->quiet_since(asked_ns_) &&
+            then > wanted + slack + score_->frames_in(truth.rate / 2000))
             fail("{}: woken with room for {} frames, and wanted {}", name_, then, wanted);
         return true;
     }

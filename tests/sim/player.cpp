@@ -21,7 +21,7 @@ Player::Player(unsigned index, std::uint64_t seed, const PlayerHabits& habits)
 unsigned Player::choose_rate()
 {
     const unsigned device = ear->truth().rate;
-    if (only_device_rate_ || !dice_.one_in(3))
+    if (only_device_rate_ || !habits_.other_rates || !dice_.one_in(3))
         return device;
     unsigned rate = dice_.pick({8000u, 11025u, 16000u, 22050u, 32000u, 44100u, 48000u, 88200u, 96000u, 192000u});
     if (dice_.one_in(4))

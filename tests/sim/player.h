@@ -11,8 +11,9 @@ namespace ringmix::sim {
 struct PlayerHabits {
     std::uint32_t max_buffer = 4096; // frames
     unsigned max_channels = 2;
-    bool odd = true;    // FLOAT beyond full scale
-    bool eager = false; // many short calls
+    bool odd = true;          // FLOAT beyond full scale
+    bool eager = false;       // many short calls
+    bool other_rates = false; // a third play at others than the device's
 };
 
 // One program: opens, plays in many ways, closes, again and again. The body of a fibre.

@@ -183,7 +183,10 @@ void Score::end_write(std::uint64_t frames, bool running, bool found)
         return cut_runs(end_);
     }
     no_seam();
+    const std::uint64_t old_written = written_;
     settle_late(frames, late);
+    if (converts() && late == frames)
+        all_late(old_written);
     const std::uint64_t high = ear_.high();
     const std::uint64_t from = origin_ + std::max(write_at_, floor_), to = origin_ + rung_out(appl_);
     for (std::uint64_t frame = std::max(from, low_); frame < std::max(to, origin_ + old_end_); frame++) {
@@ -193,12 +196,26 @@ void Score::end_write(std::uint64_t frames, bool running, bool found)
         else
             set(frame, sound);
     }
-    const std::uint64_t stored = std::max(from, low_);
+    // It could not know that the device had leapt: what it plays on after a pause is whole.
+    const std::uint64_t stored = ear_.quiet_since(began_ns_) ? std::max(from, low_) : from;
     if (stored < to)
         put_run(stored - origin_, to - origin_, write_version_);
     end_ = std::max(rung_out(written_), to - origin_);
     end_low_ = std::max(rung_out(written_low_), to - origin_);
     cut_runs(std::max(end_, high - std::min(high, origin_)));
+}
+
+// All of a writing came too late: what was there before is kept up to where it could be changed. Where that was, is
+// known by where the stream ends.
+void Score::all_late(std::uint64_t old_written)
+{
+    const std::uint64_t end = peek::range(slot_, low_).end;
+    const std::uint64_t most = std::min(old_written, static_cast<std::uint64_t>(changeable(ear_.high())));
+    std::uint64_t kept = appl_;
+    for (std::uint64_t position = appl_; position <= most; position++)
+        if (origin_ + rung_out(position) == end)
+            kept = position;
+    converted_->write(write_version_, static_cast<std::int64_t>(kept), static_cast<std::int64_t>(kept));
 }
 
 // What of a writing came too late to be heard. What came too late to be taken back is still the sound's end.

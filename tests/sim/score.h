@@ -165,6 +165,7 @@ private:
     void bury();
     std::uint64_t first_with(std::uint64_t position) const noexcept;
     void settle_late(std::uint64_t frames, std::uint64_t late);
+    void all_late(std::uint64_t old_written);
     void sound_ends(std::uint64_t position);
     void ring_out();
     void perhaps_seam();

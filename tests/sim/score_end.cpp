@@ -79,7 +79,9 @@ void Score::settle_stop(bool certain)
     const std::uint64_t first = origin_ + floor_, end = origin_ + old_end_;
     const std::uint64_t high = ear_.high(), end_low = std::min(end, origin_ + end_low_);
     if (!look_for_cut()) {
-        if (std::max(first, low_) < end_low && first < low_ && ear_.quiet_since(began_ns_) && certain)
+        // Who gives his lane back waits until the tail has been played, and empties it.
+        const bool emptied = peek::tail(slot_, 0).word == 0 && end <= ear_.now();
+        if (std::max(first, low_) < end_low && first < low_ && ear_.quiet_since(began_ns_) && certain && !emptied)
             fail("{}: was stopped at {} to {}, has begun at {}, and has no tail", name_, low_, high, first);
         cut_ = cut_end_ = first; // nothing of it was to be heard
         if (end <= low_)

@@ -254,7 +254,10 @@ void Pcm::arm_for(snd_pcm_state_t state, std::uint64_t appl) noexcept
 {
     const std::uint64_t event = next_event(state, appl);
     const std::int64_t now = os::monotonic_ns();
-    if (armed_event_.load(std::memory_order_relaxed) == event &&
+    // A device that was restarted is elsewhere than it was to be.
+    const std::uint64_t generation = attachment_->timeline().read().generation;
+    const bool as_before = armed_generation_.exchange(generation, std::memory_order_relaxed) == generation;
+    if (as_before && armed_event_.load(std::memory_order_relaxed) == event &&
         (event == at_once || now < armed_ns_.load(std::memory_order_relaxed)))
         return;
     if (event == at_once)

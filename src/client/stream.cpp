@@ -186,7 +186,10 @@ std::uint64_t Stream::write(std::uint64_t position, std::span<const ChannelArea>
     if (frames != 0 && areas.size() < channels_)
         return 0;
     AreaFrames source(areas.first(frames == 0 ? 0 : channels_), sample_bytes_);
-    return write_from(source, position, frames);
+    const std::uint64_t late = write_from(source, position, frames);
+    if (late != 0)
+        add(seat_->slot().stream.late_frames, late);
+    return late;
 }
 
 std::uint64_t Stream::write_from(FrameSource& source, std::uint64_t position, std::uint64_t frames) noexcept
@@ -207,8 +210,6 @@ std::uint64_t Stream::write_from(FrameSource& source, std::uint64_t position, st
         silence(gap, static_cast<std::uint64_t>(from - gap));
     copy_in(source, skipped, from, frames - skipped);
     commit(from, std::max(kept, begin + frames));
-    if (late != 0)
-        add(seat_->slot().stream.late_frames, late);
     return late;
 }
 
@@ -334,7 +335,9 @@ void Stream::xrun() noexcept
 {
     if (seat_->held())
         add(seat_->slot().stream.underruns, 1);
-    stop(abi::stream_xrun, ring_out_frames_ == 0 ? Rest::is_cut : Rest::rings_out);
+    // One that is not heard yet has nothing to ring out, and the tail before it may still be played.
+    const bool rings_out = ring_out_frames_ != 0 && now_.running && horizon() > first();
+    stop(abi::stream_xrun, rings_out ? Rest::rings_out : Rest::is_cut);
 }
 
 void Stream::tend() noexcept

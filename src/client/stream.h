@@ -56,7 +56,7 @@ public:
     // on is replaced. What is too late to be changed stays as it is; returns how many of the frames were
     // too late. Of more frames than the lane holds, the last ones are kept.
     std::uint64_t write(std::uint64_t position, std::span<const ChannelArea> areas, std::uint64_t frames) noexcept;
-    // The same with frames from anywhere.
+    // The same with frames from anywhere; whoever calls it counts those that were late.
     std::uint64_t write_from(FrameSource& source, std::uint64_t position, std::uint64_t frames) noexcept;
     // The stream ends at `position`: later frames are taken back, as far as they can still be
     // changed; a gap before it becomes silence.

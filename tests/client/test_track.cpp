@@ -335,6 +335,28 @@ TEST_CASE("track: an underrun with more queued plays what cannot be changed, and
     }
 }
 
+TEST_CASE("track: an underrun before anything is heard leaves what is still heard of the sound before")
+{
+    for (const std::uint32_t rate : rates) {
+        CAPTURE(rate);
+        if (rate == 48000)
+            continue; // is cut at the horizon, frames of the stream being those of the program
+        Dice dice(8);
+        Player player(rate);
+        player.write(0, 1000, dice);
+        player.start();
+        player.play(300);
+        player.xrun();
+        player.play(96);
+        player.prepare();
+        player.write(0, 400, dice);
+        player.start();
+        player.xrun();
+        player.play(3000);
+        CHECK(player.heard == player.expected());
+    }
+}
+
 TEST_CASE("track: at the device's own rate it is the stream, in the program's format")
 {
     Player player(48000, abi::format_s24);

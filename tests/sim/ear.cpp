@@ -81,19 +81,17 @@ Score* Ear::score_in_slot(std::uint32_t slot) noexcept
     return nullptr;
 }
 
-std::vector<Cell> Ear::some_cells(std::size_t count)
+CellRing Ear::some_cells(std::size_t count)
 {
     for (auto& spare : spare_) {
         if (spare.size() < count || spare.size() > 4 * count)
             continue;
-        std::vector<Cell> cells = std::move(spare);
-        spare = std::move(spare_.back());
+        std::swap(spare, spare_.back());
+        CellRing cells = std::move(spare_.back());
         spare_.pop_back();
-        for (Cell& cell : cells)
-            cell.frame = ~std::uint64_t{0};
         return cells;
     }
-    return std::vector<Cell>(count);
+    return CellRing(count);
 }
 
 void Ear::find_engine()
@@ -114,8 +112,12 @@ void Ear::follow_device()
             start_ns_ = newest.time_ns - ns_of(newest.frame);
         return;
     }
-    if (card->epoch() != known_epoch_ && newest.generation + 1 == card->epoch() &&
+    // It is not restarted again before the engine has seen it stop. A restart that it stopped after before the engine
+    // looked is none for anybody, and has no generation.
+    if (card->epoch() != known_epoch_ && (known_epoch_ == 0 || newest.generation != known_generation_) &&
         newest.state == abi::device_running) {
+        if (known_epoch_ != 0 && newest.generation != known_generation_ + 1)
+            fail("the device's generation becomes {}, and was {}", newest.generation, known_generation_);
         const std::uint64_t base = newest.frame - newest.hw_ptr;
         if (known_epoch_ != 0 && base < last_now_ - std::min<std::uint64_t>(last_now_, truth_.ring))
             fail("after its restart the device goes on at frame {}, and was at {}", base, last_now_);
@@ -123,6 +125,7 @@ void Ear::follow_device()
         if (known_epoch_ != 0)
             disturbed(60 * ms);
         known_epoch_ = card->epoch();
+        known_generation_ = newest.generation;
     }
 }
 
@@ -246,7 +249,10 @@ void Ear::add_sound(const Score& score, std::uint64_t frame, const Sound& sound,
     if (sound.version == 0)
         return;
     std::int64_t samples[abi::max_channels];
-    values(score.voice(), sound.version, sound.position, samples);
+    if (score.converts())
+        score.converted()->values(sound.version, sound.position, samples);
+    else
+        values(score.voice(), sound.version, sound.position, samples);
     std::uint64_t gain = 0;
     if (sound.fade == 0) {
         gain = score.gain_at(frame);
@@ -274,7 +280,7 @@ bool Ear::matches(std::uint64_t frame, const std::byte* bytes, std::vector<Part>
     constexpr std::uint64_t most = 512;
     std::uint64_t ways = 1;
     for (const Part& part : parts)
-        ways *= part.cell->anything ? most + 1 : part.cell->count;
+        ways *= part.cell->anything || part.cell->seam ? most + 1 : part.cell->count;
     counts.either += ways > 1 ? 1 : 0;
     if (ways > most)
         return true;
@@ -283,7 +289,7 @@ bool Ear::matches(std::uint64_t frame, const std::byte* bytes, std::vector<Part>
         std::uint64_t rest = way;
         for (const Part& part : parts) {
             // The newest first, which is the likeliest.
-            add_sound(*part.score, frame, part.cell->sounds[part.cell->count - 1 - rest % part.cell->count], sums);
+            add_sound(*part.score, frame, part.sound(part.cell->count - 1 - rest % part.cell->count), sums);
             rest /= part.cell->count;
         }
         if (agrees(frame, bytes, sums))
@@ -358,25 +364,25 @@ void Ear::report(std::uint64_t frame, const std::byte* bytes, const std::vector<
     const std::uint32_t step = bytes_of_sample(truth_.sink.format);
     Wide sums[abi::max_channels] = {};
     for (const Part& part : parts)
-        add_sound(*part.score, frame, part.cell->sounds[part.cell->count - 1], sums);
+        add_sound(*part.score, frame, part.sound(part.cell->count - 1u), sums);
     for (std::uint32_t d = 0; d < std::min(truth_.sink.channels, 4u); d++)
         text += fmt::format(" heard {} expected {};", played_value(truth_.sink, bytes + std::size_t{d} * step),
                             finished(truth_.sink, sums[d], frame * truth_.sink.channels + d));
     for (const Part& part : parts) {
         Wide alone[abi::max_channels] = {}, without[abi::max_channels];
-        add_sound(*part.score, frame, part.cell->sounds[part.cell->count - 1], alone);
+        add_sound(*part.score, frame, part.sound(part.cell->count - 1u), alone);
         for (std::uint32_t d = 0; d < truth_.sink.channels; d++)
             without[d] = sums[d] - alone[d];
         text += fmt::format("\n   {}:", part.score->name());
         for (unsigned i = 0; i < part.cell->count; i++) {
-            const Sound& sound = part.cell->sounds[i];
+            const Sound& sound = part.sound(i);
             text += fmt::format(" position {} version {}{};", sound.position, sound.version,
                                 sound.fade != 0 ? " fading" : "");
         }
         text += fmt::format(" adds {} with gain {}, slot {}", static_cast<std::int64_t>(alone[0] >> 30),
                             part.score->gain_at(frame), part.score->slot());
         text += agrees(frame, bytes, without) ? " IS MISSING" : "";
-        text += likeness(frame, bytes, *part.score, part.cell->sounds[part.cell->count - 1], without);
+        text += likeness(frame, bytes, *part.score, part.sound(part.cell->count - 1u), without);
     }
     for (const Score* score : open_)
         text += fmt::format("\n   {}: running {} origin {} appl {} last {} gain {}; writings{}", score->name(),

@@ -70,8 +70,8 @@ public:
     Score* score_in_slot(std::uint32_t slot) noexcept;
 
     // Memory for scores, used again.
-    std::vector<Cell> some_cells(std::size_t count);
-    void spare_cells(std::vector<Cell> cells) { spare_.push_back(std::move(cells)); }
+    CellRing some_cells(std::size_t count);
+    void spare_cells(CellRing cells) { spare_.push_back(std::move(cells)); }
 
     void time_passes();
     void somebody_runs(); // at the same time as somebody else
@@ -108,6 +108,10 @@ private:
     struct Part {
         const Score* score;
         const Cell* cell;
+        const Sound& sound(std::uint64_t number) const noexcept
+        {
+            return score->sound(*cell, static_cast<unsigned>(number));
+        }
     };
 
     void find_engine();
@@ -123,7 +127,7 @@ private:
     Truth truth_;
     std::size_t frame_bytes_;
     std::vector<std::unique_ptr<Score>> scores_;
-    std::vector<std::vector<Cell>> spare_;
+    std::vector<CellRing> spare_;
     std::vector<Score*> open_;               // those of which something may still be heard
     std::map<std::uint32_t, Batch> batches_; // by fibre
     std::deque<Covered> covered_;
@@ -138,7 +142,8 @@ private:
     std::uint64_t heard_to_ = 0;
     std::int64_t disturbed_until_ = 0;
     std::uint64_t known_epoch_ = 0;
-    std::uint64_t base_ = 0; // of the card's epoch
+    std::uint64_t known_generation_ = 0; // of that
+    std::uint64_t base_ = 0;             // of the card's epoch
     mutable std::uint64_t last_now_ = 0;
     std::int64_t start_ns_ = -1; // virtual: when frame 0 was played
     std::uint64_t last_switch_ = ~std::uint64_t{0};

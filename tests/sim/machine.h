@@ -92,6 +92,7 @@ struct Program {
 
 struct Machine {
     std::map<std::string, std::shared_ptr<Block>> blocks; // the newest of each name
+    const Block* board = nullptr;                         // of them
     std::shared_ptr<Listener> listener;
     std::map<std::uint32_t, Program> programs; // by process
     std::vector<std::shared_ptr<Death>> deaths;

@@ -34,6 +34,8 @@ snd_pcm_format_t format_of(std::uint32_t format)
 std::string configuration(const std::string& name, const PcmWishes& wishes)
 {
     std::string text = fmt::format("socket \"/sim\"\nautostart no\nclient_name \"{}\"\n", name);
+    if (wishes.only_device_rate)
+        text += "rates \"device\"\n";
     if (wishes.gain_db != 0)
         text += fmt::format("gain_db {}\n", wishes.gain_db);
     if (!wishes.map.empty()) {
@@ -87,7 +89,7 @@ int Pcm::set_parameters()
     if (result >= 0)
         result = snd_pcm_hw_params_set_channels(pcm_, hw, wishes_.voice.channels);
     if (result >= 0)
-        result = snd_pcm_hw_params_set_rate(pcm_, hw, ear->truth().rate, 0);
+        result = snd_pcm_hw_params_set_rate(pcm_, hw, wishes_.rate, 0);
     if (result >= 0)
         result = snd_pcm_hw_params_set_period_size_near(pcm_, hw, &wishes_.period, nullptr);
     if (result >= 0)
@@ -132,7 +134,7 @@ bool Pcm::configure(const PcmWishes& wishes)
             score_->map[d] = 0;
     for (unsigned c = 0; map.empty() && wishes_.voice.channels > 1 && c < wishes_.voice.channels; c++)
         score_->map[c] = static_cast<std::uint8_t>(c);
-    score_->configure(wishes_.voice, wishes_.buffer, wishes_.stop_threshold, !wishes_.goes_on);
+    score_->configure(wishes_.voice, wishes_.rate, wishes_.buffer, wishes_.stop_threshold, !wishes_.goes_on);
     score_->prepare();
     last_heard_ = last_place_ = INT64_MIN;
     return true;
@@ -243,15 +245,22 @@ snd_pcm_sframes_t Pcm::write_mapped(snd_pcm_uframes_t frames)
 snd_pcm_sframes_t Pcm::write(snd_pcm_uframes_t frames)
 {
     const std::uint64_t position = score_->appl();
-    const std::uint32_t version = ++versions_;
+    const std::uint32_t version = score_->next_version();
     if (score_->running() && !score_->floating()) { // there is hardly room for more: spares making it
-        const std::int64_t room = score_->room_high() + static_cast<std::int64_t>(ear->frames_of(10 * ms));
+        const std::int64_t room = score_->room_high() + score_->frames_in(ear->frames_of(10 * ms)) + 1;
         frames =
             std::clamp<snd_pcm_uframes_t>(frames, 1, static_cast<snd_pcm_uframes_t>(std::max<std::int64_t>(room, 1)));
+    }
+    if (score_->converts()) { // in one piece: what is heard of it while the call stands depends on where it ends
+        const snd_pcm_uframes_t in_one = wishes_.buffer - position % wishes_.buffer;
+        const auto room =
+            score_->running() ? static_cast<snd_pcm_uframes_t>(std::max<std::int64_t>(score_->room_low(), 1)) : in_one;
+        frames = std::min({frames, in_one, room});
     }
     encode(position, frames, version);
     const bool prepared = state() == SND_PCM_STATE_PREPARED;
     const bool due = score_->xrun_due();
+    const std::int64_t began = world->now();
     score_->begin_write(position, frames, version, prepared);
     const snd_pcm_sframes_t taken =
         wishes_.access == SND_PCM_ACCESS_MMAP_INTERLEAVED ? write_mapped(frames) : write_plain(frames);
@@ -262,7 +271,7 @@ snd_pcm_sframes_t Pcm::write(snd_pcm_uframes_t frames)
     const bool found = after == SND_PCM_STATE_XRUN;
     if (taken < 0 && taken != -EAGAIN && !found)
         fail("{}: write gives {} in state {}", name_, taken, snd_pcm_state_name(after));
-    if (due && !found && ear->quiet_time())
+    if (due && !found && ear->quiet_since(began))
         fail("{}: an underrun is due and is not reported", name_);
     score_->end_write(static_cast<std::uint64_t>(std::max<snd_pcm_sframes_t>(taken, 0)),
                       after == SND_PCM_STATE_RUNNING || found, found);
@@ -274,7 +283,7 @@ snd_pcm_sframes_t Pcm::write(snd_pcm_uframes_t frames)
 void Pcm::start()
 {
     note("starts");
-    score_->begin(Ask::start);
+    score_->begin_start(Ask::start);
     const int result = snd_pcm_start(pcm_);
     if (!follow(result))
         return;

@@ -20,6 +20,8 @@ struct PcmWishes {
     snd_pcm_uframes_t start_threshold = 1, stop_threshold = 0, avail_min = 1; // stop_threshold 0: the buffer
     bool goes_on = false; // over underruns: stop_threshold = boundary
     double gain_db = 0;
+    unsigned rate = 48000;
+    bool only_device_rate = false; // key rates: no other is offered
 };
 
 class Pcm {
@@ -60,17 +62,17 @@ private:
     snd_pcm_sframes_t write_plain(snd_pcm_uframes_t frames);
     bool follow(int result); // the state after a call; false: the device is lost
     void note(const char* what, std::int64_t a = 0, std::int64_t b = 0) const;
-    std::uint64_t low_heard() const noexcept;
+    void check_idle_wake(std::int64_t room) const;
 
     snd_pcm_t* pcm_ = nullptr;
     PcmWishes wishes_;
     Score* score_ = nullptr;
     std::string name_;
-    std::uint32_t versions_ = 1; // 1: none
     std::vector<std::byte> bytes_;
     std::vector<std::vector<std::byte>> planes_;
     std::int64_t last_heard_ = INT64_MIN; // of this run
     std::int64_t last_place_ = INT64_MIN; // the same of the commit horizon
+    std::int64_t asked_ns_ = 0;           // when it asked for its descriptors last
     bool lost_ = false;
     bool draining_ = false;
 };

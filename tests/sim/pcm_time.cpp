@@ -13,6 +13,7 @@ namespace ringmix::sim {
 snd_pcm_sframes_t Pcm::avail()
 {
     const snd_pcm_state_t before = state();
+    const std::int64_t began = world->now();
     const bool due = before == SND_PCM_STATE_RUNNING && score_->xrun_due();
     const std::int64_t low = score_->running() ? score_->room_low() : 0;
     score_->begin(Ask::look);
@@ -25,7 +26,7 @@ snd_pcm_sframes_t Pcm::avail()
         return -EPIPE;
     }
     score_->end_nothing();
-    if (due && ear->quiet_time())
+    if (due && ear->quiet_since(began))
         fail("{}: an underrun is due and is not reported", name_);
     if (room < 0 || !score_->running() || draining_ || score_->floating())
         return room;
@@ -33,7 +34,7 @@ snd_pcm_sframes_t Pcm::avail()
         static_cast<std::int64_t>(score_->appl()) + room - static_cast<std::int64_t>(score_->buffer());
     if (place < last_place_)
         fail("{}: the pointer goes back from {} to {}", name_, last_place_, place);
-    if ((room < low || room > score_->room_high()) && ear->quiet_time())
+    if ((room < low || room > score_->room_high()) && ear->quiet_since(began))
         fail("{}: room for {} frames, not {} to {}", name_, room, low, score_->room_high());
     if (ear->stands_for_long() && room > score_->room_high())
         fail("{}: the device stands, and time goes on: room for {} frames, not {}", name_, room, score_->room_high());
@@ -44,6 +45,7 @@ snd_pcm_sframes_t Pcm::avail()
 // Frames between the last one written and the one that is heard.
 void Pcm::check_delay()
 {
+    const std::int64_t began = world->now();
     const std::uint64_t before = ear->now();
     snd_pcm_sframes_t delay = 0;
     score_->begin(Ask::look);
@@ -64,13 +66,21 @@ void Pcm::check_delay()
     const Ear::Truth& truth = ear->truth();
     const std::int64_t heard = static_cast<std::int64_t>(score_->appl()) - delay;
     const std::int64_t origin = static_cast<std::int64_t>(score_->origin()) + truth.latency;
-    const std::int64_t low = static_cast<std::int64_t>(before) - truth.lag - origin;
-    const std::int64_t high = static_cast<std::int64_t>(ear->now()) + truth.lead - origin;
+    const std::int64_t low = score_->moment(static_cast<std::int64_t>(before) - truth.lag - origin);
+    const std::int64_t high = score_->moment(static_cast<std::int64_t>(ear->now()) + truth.lead - origin);
     if (heard < last_heard_)
         fail("{}: what is heard goes back from {} to {}", name_, last_heard_, heard);
-    if ((heard < low || heard > high) && ear->quiet_time())
+    if ((heard < low || heard > high) && ear->quiet_since(began))
         fail("{}: says that position {} is heard, and it is {} to {}", name_, heard, low, high);
     last_heard_ = heard;
+}
+
+// It was woken with no more room than this, and told of none: there must have been something to look for.
+void Pcm::check_idle_wake(std::int64_t room) const
+{
+    const auto wanted = static_cast<std::int64_t>(std::min(wishes_.avail_min, wishes_.stop_threshold));
+    if (room < wanted)
+        fail("{}: woken for nothing: room for {} of {} frames", name_, room, wanted);
 }
 
 bool Pcm::wait(int most_ms)
@@ -78,21 +88,24 @@ bool Pcm::wait(int most_ms)
     const std::int64_t deadline = world->now() + most_ms * ms;
     const snd_pcm_state_t in = state();
     bool fresh = true;
+    pollfd fds[4];
     while (world->now() < deadline) {
-        pollfd fds[4];
+        if (fresh)
+            asked_ns_ = world->now(); // the timer is set anew
         if (fresh && snd_pcm_poll_descriptors(pcm_, fds, 1) != 1)
             return follow(-ENODEV);
         fresh = world->dice().one_in(2); // programs ask for the descriptors once, or each time
         const std::int64_t began = world->now();
         fds[0].revents = 0;
         const int ready = ::poll(fds, 1, static_cast<int>((deadline - world->now() + ms - 1) / ms));
-        ear->counts.wakes++;
         if (ready == 0)
             break;
+        ear->counts.wakes++;
         const Fibre& fibre = *world->current();
         const std::int64_t late = world->now() - std::max(began, fibre.wake_due);
         unsigned short events = 0;
         score_->begin(Ask::look);
+        const std::int64_t looked = world->now();
         const bool due = score_->xrun_due();
         const std::int64_t low = score_->running() ? score_->room_low() : 0;
         const std::int64_t high = score_->running() ? score_->room_high() : 0;
@@ -100,36 +113,34 @@ bool Pcm::wait(int most_ms)
         if (!follow(result))
             return true;
         const snd_pcm_state_t after = state();
-        if (after == SND_PCM_STATE_XRUN && score_->running()) {
+        if (after == SND_PCM_STATE_XRUN && score_->running())
             score_->end_xrun();
-            return true;
-        }
-        score_->end_nothing();
+        else
+            score_->end_nothing();
         if (after != in)
             return true;
-        if (due && ear->quiet_time())
+        if (due && ear->quiet_since(looked))
             fail("{}: an underrun is due and is not reported to poll", name_);
-        if (in != SND_PCM_STATE_RUNNING || score_->floating() || !ear->quiet_since(began)) {
-            if (events != 0)
-                return true;
+        const bool known = in == SND_PCM_STATE_RUNNING && !score_->floating() && ear->quiet_since(began);
+        if (!known && events != 0)
+            return true;
+        if (!known)
             continue;
-        }
         const auto wanted = static_cast<std::int64_t>(wishes_.avail_min);
         const Ear::Truth& truth = ear->truth();
-        const std::int64_t slack = 2 + truth.lag + truth.lead;
+        const std::int64_t slack = 2 + score_->frames_in(truth.lag + truth.lead + (score_->converts() ? 1 : 0));
         if (events == 0) {
-            ear->counts.idle_wakes++;
-            note("woken for nothing");
-            if (began < fibre.wake_due && high + slack < wanted && late >= 0 && world->now() - began < 400 * ms)
-                fail("{}: woken for nothing: room for {} of {} frames", name_, high, wanted);
+            if (began < fibre.wake_due && late >= 0 && world->now() - began < 400 * ms)
+                check_idle_wake(high + slack);
             if (low >= wanted)
                 fail("{}: woken with room for {} of {} frames, and told of none", name_, low, wanted);
+            ear->counts.idle_wakes++;
             continue;
         }
         const bool known_late = score_->origin() + score_->floor() + truth.margin > ear->low(); // TOLERATE 1
-        const std::int64_t then = low - static_cast<std::int64_t>(ear->frames_of(std::max<std::int64_t>(late, 0)));
-        if (!known_late && began < fibre.wake_due &&
-            then > wanted + slack + static_cast<std::int64_t>(truth.rate / 2000))
+        const std::int64_t then = low - score_->frames_in(ear->frames_of(std::max<std::int64_t>(late, 0)));
+        if (!known_late && began < fibre.wake_due && ear->quiet_since(asked_ns_) &&
+            then > wanted + slack + score_->frames_in(truth.rate / 2000))
             fail("{}: woken with room for {} frames, and wanted {}", name_, then, wanted);
         return true;
     }
@@ -145,13 +156,13 @@ void Pcm::drain()
     const std::int64_t began = world->now();
     const bool was_running = score_->running();
     bool begun = was_running;
-    score_->begin(Ask::drain);
+    score_->begin_start(Ask::drain);
     for (;;) {
         const int result = snd_pcm_drain(pcm_);
         if (!follow(result))
             return;
         score_->limit(end);
-        if (!begun && end > score_->floor()) {
+        if (!begun && score_->rung_out(end) > score_->floor()) {
             score_->end_start();
             begun = true;
         }
@@ -180,7 +191,7 @@ void Pcm::drain()
         return;
     }
     const Ear::Truth& truth = ear->truth();
-    const std::uint64_t last = score_->origin() + end + truth.latency;
+    const std::uint64_t last = score_->origin() + score_->rung_out(end) + truth.latency;
     if (!score_->floating() && ear->quiet_since(began)) {
         if (ear->now() + truth.lead < last)
             fail("{}: drained at frame {}, and the last one is heard at {}", name_, ear->now(), last);

@@ -31,8 +31,8 @@ const abi::Slot& slot_of(std::uint32_t slot) { return board()->slots[slot]; }
 
 const abi::Board* board()
 {
-    const auto& block = machine().blocks["ringmix-board"];
-    return block ? reinterpret_cast<const abi::Board*>(block->data) : nullptr;
+    const Block* block = machine().board;
+    return block != nullptr ? reinterpret_cast<const abi::Board*>(block->data) : nullptr;
 }
 
 Snapshot newest()

@@ -16,10 +16,26 @@ Player::Player(unsigned index, std::uint64_t seed, const PlayerHabits& habits)
 {
 }
 
+// The device's in two of three cases; of the others mostly one that is not far from it, since every frame costs then as
+// many samples as the filter is long.
+unsigned Player::choose_rate()
+{
+    const unsigned device = ear->truth().rate;
+    if (only_device_rate_ || !habits_.other_rates || !dice_.one_in(3))
+        return device;
+    unsigned rate = dice_.pick({8000u, 11025u, 16000u, 22050u, 32000u, 44100u, 48000u, 88200u, 96000u, 192000u});
+    if (dice_.one_in(4))
+        rate = static_cast<unsigned>(dice_.between(8000, 192000));
+    const bool far = rate > 3 * device || device > 6 * rate;
+    return far && !dice_.one_in(6) ? (dice_.one_in(2) ? std::min(device * 3 / 2, 192000u) : std::max(device / 2, 8000u))
+                                   : rate;
+}
+
 PcmWishes Player::choose()
 {
     const Ear::Truth& truth = ear->truth();
     PcmWishes wishes;
+    wishes.only_device_rate = only_device_rate_;
     wishes.voice.seed = dice_.next();
     wishes.voice.format = dice_.pick({abi::format_s16, abi::format_s16, abi::format_s24, abi::format_s24_3,
                                       abi::format_s32, abi::format_float, abi::format_u8});
@@ -29,9 +45,11 @@ PcmWishes Player::choose()
     wishes.voice.odd = habits_.odd && dice_.one_in(4);
     wishes.access = dice_.pick({SND_PCM_ACCESS_RW_INTERLEAVED, SND_PCM_ACCESS_RW_INTERLEAVED,
                                 SND_PCM_ACCESS_RW_NONINTERLEAVED, SND_PCM_ACCESS_MMAP_INTERLEAVED});
+    wishes.rate = choose_rate();
     const std::int64_t least = 128;
-    wishes.buffer = static_cast<snd_pcm_uframes_t>(
-        dice_.between(least, dice_.one_in(3) ? habits_.max_buffer : habits_.max_buffer / 4 + least));
+    const std::int64_t most =
+        std::max(least, std::int64_t{habits_.max_buffer} * wishes.rate / static_cast<std::int64_t>(truth.rate));
+    wishes.buffer = static_cast<snd_pcm_uframes_t>(dice_.between(least, dice_.one_in(3) ? most : most / 4 + least));
     wishes.period = static_cast<snd_pcm_uframes_t>(dice_.between(32, static_cast<std::int64_t>(wishes.buffer / 2)));
     wishes.start_threshold =
         dice_.pick<snd_pcm_uframes_t>({1, 1, wishes.buffer / 2, wishes.buffer, ~snd_pcm_uframes_t{0} / 2});
@@ -56,6 +74,7 @@ void Player::run()
 {
     for (;;) {
         world->sleep_until(world->now() + dice_.between(0, 200 * ms));
+        only_device_rate_ = dice_.one_in(3);
         const PcmWishes wishes = choose();
         if (!pcm_.open(fmt::format("p{}.{}", index_, ++opened_), wishes)) {
             if (machine().device_gone)
@@ -116,7 +135,10 @@ bool Player::stream()
         if (!act() || pcm_.lost())
             return !pcm_.lost();
     }
-    if (dice_.one_in(4) && (pcm_.state() == SND_PCM_STATE_RUNNING || pcm_.state() == SND_PCM_STATE_PREPARED))
+    const snd_pcm_state_t state = pcm_.state();
+    const Score& score = pcm_.score();
+    const bool rewound = state == SND_PCM_STATE_RUNNING && score.converts() && score.appl() != score.written();
+    if (dice_.one_in(4) && (state == SND_PCM_STATE_RUNNING || state == SND_PCM_STATE_PREPARED) && !rewound)
         pcm_.drain();
     return !pcm_.lost();
 }
@@ -191,6 +213,8 @@ void Player::pause_a_while()
     pcm_.pause();
     if (pcm_.lost())
         return;
+    if (!pcm_.score().knows_place())
+        return pcm_.drop();
     world->sleep_until(world->now() + (dice_.one_in(4) ? 0 : dice_.between(0, 300 * ms)));
     if (dice_.one_in(4))
         pcm_.write(1 + dice_.below(64));

@@ -11,8 +11,9 @@ namespace ringmix::sim {
 struct PlayerHabits {
     std::uint32_t max_buffer = 4096; // frames
     unsigned max_channels = 2;
-    bool odd = true;    // FLOAT beyond full scale
-    bool eager = false; // many short calls
+    bool odd = true;          // FLOAT beyond full scale
+    bool eager = false;       // many short calls
+    bool other_rates = false; // a third play at others than the device's
 };
 
 // One program: opens, plays in many ways, closes, again and again. The body of a fibre.
@@ -23,6 +24,7 @@ public:
 
 private:
     PcmWishes choose();
+    unsigned choose_rate();
     bool session();
     bool stream();
     bool act();
@@ -37,6 +39,7 @@ private:
     PlayerHabits habits_;
     Pcm pcm_;
     unsigned opened_ = 0;
+    bool only_device_rate_ = false; // this PCM offers no other
 };
 
 // Changes the gains of players at random. The body of a fibre.

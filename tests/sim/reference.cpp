@@ -22,14 +22,14 @@ struct Draw {
     std::uint32_t bits(std::uint32_t channel)
     {
         if (channel % 2 == 0)
-            word = mixed(key + channel * 0x632be59bd9b4e019);
+            word = mixed(key + channel / 2);
         return static_cast<std::uint32_t>(channel % 2 == 0 ? word : word >> 32);
     }
 };
 
 Draw draw_for(const Voice& voice, std::uint32_t version, std::uint64_t position)
 {
-    return {mixed(voice.seed ^ (position * 0x9e3779b97f4a7c15)) + version * 0xd1342543de82ef95};
+    return {voice.seed + version * 0xd1342543de82ef95 + position * abi::max_channels};
 }
 
 std::int32_t quiet(const Voice& voice, std::uint32_t bits) { return static_cast<std::int32_t>(bits) >> voice.quieter; }
@@ -115,7 +115,7 @@ void speak(const Voice& voice, std::uint32_t version, std::uint64_t position, st
             word = (sample >> 8 & 0xffffff) | bits << 24; // the fourth byte may be anything
         else if (voice.format == abi::format_s24_3)
             word = sample >> 8;
-        std::memcpy(out, &word, bytes);
+        std::memcpy(out, &word, sizeof word); // in one piece, over what comes next
     }
 }
 
@@ -157,15 +157,22 @@ std::int64_t finished(const Sink& sink, Wide sum, std::uint64_t sample)
 
 std::int64_t played_value(const Sink& sink, const std::byte* bytes)
 {
-    std::uint32_t word = 0;
-    std::memcpy(&word, bytes, bytes_of_sample(sink.format));
     switch (sink.format) {
-    case abi::format_s16:
-        return static_cast<std::int16_t>(word);
-    case abi::format_s24_3:
-        return static_cast<std::int32_t>(word << 8) >> 8;
-    default: // S24 in 32 bits: the fourth byte is the sign
-        return static_cast<std::int32_t>(word);
+    case abi::format_s16: {
+        std::int16_t sample = 0;
+        std::memcpy(&sample, bytes, sizeof sample);
+        return sample;
+    }
+    case abi::format_s24_3: {
+        std::uint16_t low = 0;
+        std::memcpy(&low, bytes, sizeof low);
+        return static_cast<std::int64_t>(static_cast<std::int8_t>(bytes[2])) * 65536 + low;
+    }
+    default: { // S24 in 32 bits: the fourth byte is the sign
+        std::int32_t sample = 0;
+        std::memcpy(&sample, bytes, sizeof sample);
+        return sample;
+    }
     }
 }
 

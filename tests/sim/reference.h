@@ -25,7 +25,7 @@ struct Voice {
 };
 
 std::uint32_t bytes_of_sample(std::uint32_t format);
-// Channel `channel` of the frame at `position` in writing `version`: its bytes, at `out`.
+// The frame at `position` in writing `version`: its bytes, at `out`, and up to 3 of nothing behind them.
 void speak(const Voice& voice, std::uint32_t version, std::uint64_t position, std::byte* out);
 // The same samples as numbers of full scale 2^31.
 void values(const Voice& voice, std::uint32_t version, std::uint64_t position, std::int64_t* out);

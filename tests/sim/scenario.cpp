@@ -114,6 +114,7 @@ Plan make_plan(const RunOptions& options)
     plan.player.max_channels = plan.channels > 8 && dice.one_in(2) ? 2 : plan.channels;
     plan.player.max_buffer = static_cast<std::uint32_t>(dice.between(plan.rate / 50 + 512, plan.rate / 2 + 512));
     plan.player.eager = dice.one_in(4);
+    plan.player.other_rates = options.other_rates;
     plan.gain_mean_ns = dice.pick({50 * ms, 300 * ms, 2 * second});
     choose_misfortune(plan, dice, options.kind);
     plan.text = fmt::format("{} ({}) {} Hz {} {} channels, period {} ring {} margin {}; {} players, buffers up to {}\n"

@@ -12,9 +12,10 @@ namespace ringmix::sim {
 
 struct RunOptions {
     std::uint64_t seed = 1;
-    double seconds = 20; // of virtual time; less for devices and numbers of programs that are much work
-    bool exact = false;  // not less
-    std::string kind;    // of misfortune (misfortunes.cpp); empty: from the seed
+    double seconds = 20;      // of virtual time; less for devices and numbers of programs that are much work
+    bool exact = false;       // not less
+    std::string kind;         // of misfortune (misfortunes.cpp); empty: from the seed
+    bool other_rates = false; // a third of the programs play at others than the device's
     bool verbose = false;
 };
 

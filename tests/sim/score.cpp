@@ -20,8 +20,11 @@ void Score::prepare()
 {
     unsure_ = false;
     running_ = false;
+    placeless_ = false;
     runs_.clear();
-    appl_ = end_ = end_low_ = floor_ = 0;
+    appl_ = end_ = end_low_ = floor_ = written_ = written_low_ = 0;
+    if (converts())
+        converted_->write(next_version(), INT64_MIN, INT64_MIN);
     late_possible = late_certain = false;
 }
 
@@ -31,8 +34,9 @@ void Score::begin(Ask ask)
     ask_ = ask;
     began_ns_ = world->now();
     low_ = ear_.low();
-    applied_ = stop_applied_ = started_ = may_start_ = cut_known_ = false;
+    applied_ = stop_applied_ = cut_applied_ = started_ = may_start_ = cut_known_ = false;
     old_end_ = end_;
+    late_frames_ = peek::late_frames(slot_);
     gap_to_ = 0;
     range_word_ = peek::range_word(slot_);
     tail_ = peek::tail(slot_, ear_.now());
@@ -42,28 +46,41 @@ void Score::begin(Ask ask)
 void Score::begin_write(std::uint64_t position, std::uint64_t frames, std::uint32_t version, bool may_start)
 {
     begin(Ask::write);
-    write_at_ = position;
-    write_frames_ = frames;
+    told_at_ = position;
+    write_at_ = first_with(position);
+    write_frames_ = std::max(rung_out(position + frames), write_at_) - write_at_;
     write_version_ = version;
+    if (converts())
+        converted_->write(version, static_cast<std::int64_t>(position), static_cast<std::int64_t>(position + frames));
     may_start_ = may_start || floating_;
     if (floating_)
         running_ = false;
     if (running_)
         return;
     runs_before_ = runs_;
-    const std::uint64_t from = std::max(position, floor_); // what lies before was heard
-    put_run(from, position + frames, version);
-    end_ = end_low_ = position + frames;
+    const std::uint64_t from = std::max(write_at_, floor_); // what lies before was heard
+    end_ = end_low_ = write_at_ + write_frames_;
+    put_run(from, end_, version);
     cut_runs(end_);
+}
+
+void Score::begin_start(Ask ask)
+{
+    if (!running_ && appl_ != written_)
+        sound_ends(appl_);
+    begin(ask);
 }
 
 // The call stands: what it changes may have been changed or not.
 void Score::perhaps_written()
 {
+    if (running_ && converts() && static_cast<std::int64_t>(told_at_) < changeable(ear_.high()))
+        perhaps_seam();
     if (applied_ || !running_)
         return;
     applied_ = true;
-    const std::uint64_t first = std::max(low_, origin_ + write_at_);
+    cut_applied_ = false;
+    const std::uint64_t first = std::max(low_, origin_ + std::max(write_at_, floor_));
     for (std::uint64_t frame = first; frame < origin_ + write_at_ + write_frames_; frame++) {
         add(frame, {frame - origin_, write_version_, 0});
         if (frame < origin_ + old_end_) // libasound may write in two parts: the stream ends between them
@@ -135,35 +152,43 @@ void Score::end_write(std::uint64_t frames, bool running, bool found)
 {
     const bool was_running = running_;
     unsure_ |= !ear_.quiet_time();
+    const std::uint64_t position = told_at_;
+    appl_ = position + frames;
+    const std::uint64_t late = peek::late_frames(slot_) - late_frames_;
+    if (converts() && frames != 0)
+        converted_->write(write_version_, static_cast<std::int64_t>(position + late), static_cast<std::int64_t>(appl_));
     if (!was_running && running) {
-        end_ = end_low_ = write_at_ + frames;
+        end_ = end_low_ = rung_out(appl_);
+        written_ = written_low_ = appl_;
         cut_runs(end_);
-        appl_ = write_at_ + frames;
         return end_start();
     }
     ask_ = Ask::none;
     if (!found)
         not_stopped();
-    appl_ = write_at_ + frames;
-    if (!was_running) {
-        if (frames == 0) { // nothing was taken: nothing was changed
+    if (frames == 0) { // nothing was taken: nothing was changed
+        if (converts())
+            converted_->forget(write_version_);
+        if (!was_running) {
             runs_ = runs_before_;
             end_ = end_low_ = old_end_;
-            return;
         }
-        if (write_at_ < floor_) // it was paused after it had run dry
-            late_possible = late_certain = true;
-        end_ = end_low_ = appl_;
+        return;
+    }
+    if (!was_running) {
+        if (write_at_ < floor_ && changeable(origin_ + floor_) > static_cast<std::int64_t>(position))
+            late_possible = late_certain = true; // it was paused after it had run dry
+        written_ = written_low_ = appl_;
+        end_ = end_low_ = rung_out(appl_);
         return cut_runs(end_);
     }
+    no_seam();
+    const std::uint64_t old_written = written_;
+    settle_late(frames, late);
+    if (converts() && late == frames)
+        all_late(old_written);
     const std::uint64_t high = ear_.high();
-    const std::uint64_t from = origin_ + write_at_, to = from + frames;
-    if (frames > 0 || old_end_ > write_at_) {
-        late_possible |= from < high && frames > 0;
-        late_certain |= from < low_ && frames > 0 && ear_.quiet_time(); // or the program could not know
-    }
-    if (frames == 0)
-        return; // nothing was taken: nothing was changed
+    const std::uint64_t from = origin_ + std::max(write_at_, floor_), to = origin_ + rung_out(appl_);
     for (std::uint64_t frame = std::max(from, low_); frame < std::max(to, origin_ + old_end_); frame++) {
         const Sound sound = frame < to ? Sound{frame - origin_, write_version_, 0} : Sound{};
         if (frame < high)
@@ -171,13 +196,44 @@ void Score::end_write(std::uint64_t frames, bool running, bool found)
         else
             set(frame, sound);
     }
-    const std::uint64_t stored = std::max(from, low_);
+    // It could not know that the device had leapt: what it plays on after a pause is whole.
+    const std::uint64_t stored = ear_.quiet_since(began_ns_) ? std::max(from, low_) : from;
     if (stored < to)
         put_run(stored - origin_, to - origin_, write_version_);
-    // What came too late to be taken back is still its end.
-    end_ = std::max(to, std::min(origin_ + old_end_, std::max(from, high))) - origin_;
-    end_low_ = std::max(to, std::min(origin_ + end_low_, std::max(from, low_))) - origin_;
+    end_ = std::max(rung_out(written_), to - origin_);
+    end_low_ = std::max(rung_out(written_low_), to - origin_);
     cut_runs(std::max(end_, high - std::min(high, origin_)));
+}
+
+// All of a writing came too late: what was there before is kept up to where it could be changed. Where that was, is
+// known by where the stream ends.
+void Score::all_late(std::uint64_t old_written)
+{
+    const std::uint64_t end = peek::range(slot_, low_).end;
+    const std::uint64_t most = std::min(old_written, static_cast<std::uint64_t>(changeable(ear_.high())));
+    std::uint64_t kept = appl_;
+    for (std::uint64_t position = appl_; position <= most; position++)
+        if (origin_ + rung_out(position) == end)
+            kept = position;
+    converted_->write(write_version_, static_cast<std::int64_t>(kept), static_cast<std::int64_t>(kept));
+}
+
+// What of a writing came too late to be heard. What came too late to be taken back is still the sound's end.
+void Score::settle_late(std::uint64_t frames, std::uint64_t late)
+{
+    const auto begin = static_cast<std::int64_t>(told_at_);
+    const bool quiet = ear_.quiet_since(began_ns_); // or the program could not know
+    const std::int64_t low = changeable(low_), high = changeable(ear_.high());
+    late_possible |= begin < high;
+    late_certain |= begin < low && quiet;
+    const auto kept = [&](std::uint64_t end, std::int64_t first) {
+        return std::max(appl_, std::min(end, static_cast<std::uint64_t>(std::max(first, begin))));
+    };
+    written_ = kept(written_, high);
+    written_low_ = quiet ? kept(written_low_, low) : appl_;
+    const std::int64_t from = begin + static_cast<std::int64_t>(late);
+    if (converts() && late != 0 && quiet && late < frames && (from < low || from > high))
+        fail("{}: {} frames at {} came too late, and it was {} to {}", name_, late, begin, low - begin, high - begin);
 }
 
 void Score::end_start()
@@ -198,8 +254,9 @@ void Score::end_start()
     const std::uint64_t first = origin_ + floor_;
     if (floating_) {
         floating_ = false;
+        const auto begin = static_cast<std::int64_t>(told_at_);
         late_possible |= first < high;
-        late_certain |= (origin_ + write_at_ < low_ || write_at_ < floor_) && write_frames_ > 0;
+        late_certain |= (begin < changeable(low_) || begin < changeable(first)) && write_frames_ > 0;
         late_possible |= late_certain;
     } else {
         check_start(first, stood);
@@ -218,8 +275,8 @@ void Score::check_start(std::uint64_t first, bool stood) const
 {
     const std::uint64_t high = ear_.high();
     const Ear::Truth& truth = ear_.truth();
-    const std::uint64_t slack = std::clamp<std::uint64_t>(buffer_ / 16, truth.rate / 2000, truth.rate / 50);
-    if (!ear_.quiet_time() || ear_.engine_late())
+    const std::uint64_t slack = std::clamp<std::uint64_t>(stream_buffer_ / 16, truth.rate / 2000, truth.rate / 50);
+    if (!ear_.quiet_since(began_ns_) || ear_.engine_late())
         return; // positions are what they are
     if (first < low_ + (stood ? 0 : slack))
         fail("{}: begins at frame {}, before {} + {}", name_, first, low_, slack);
@@ -234,14 +291,12 @@ bool Score::over() const noexcept
 
 std::int64_t Score::room_low() const noexcept
 {
-    return static_cast<std::int64_t>(buffer_ + std::max(ear_.low(), origin_ + floor_) - origin_) -
-           static_cast<std::int64_t>(appl_);
+    return static_cast<std::int64_t>(buffer_) + changeable(ear_.low()) - static_cast<std::int64_t>(appl_);
 }
 
 std::int64_t Score::room_high() const noexcept
 {
-    return static_cast<std::int64_t>(buffer_ + std::max(ear_.high(), origin_ + floor_) - origin_) -
-           static_cast<std::int64_t>(appl_);
+    return static_cast<std::int64_t>(buffer_) + changeable(ear_.high()) - static_cast<std::int64_t>(appl_);
 }
 
 bool Score::xrun_due() const noexcept

@@ -6,12 +6,15 @@
 
 #pragma once
 
+#include "tests/sim/cells.h"
+#include "tests/sim/converted.h"
 #include "tests/sim/peek.h"
 #include "tests/sim/reference.h"
 
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -19,31 +22,10 @@ namespace ringmix::sim {
 
 class Ear;
 
-// What one program adds to one frame.
-struct Sound {
-    std::uint64_t position = 0;
-    std::uint32_t version = 0; // of the writing; 0: nothing
-    std::uint32_t fade = 0;    // 0: does not fade; otherwise a number of Score's
-    bool operator==(const Sound& other) const
-    {
-        return position == other.position && version == other.version && fade == other.fade;
-    }
-};
 struct Fade {
     std::uint64_t start, length;
     std::uint32_t gain;
 };
-
-struct Cell {
-    static constexpr unsigned most = 6;
-    std::uint64_t frame = ~std::uint64_t{0};
-    std::array<Sound, most> sounds;
-    std::uint8_t count = 0;  // 0: nothing
-    std::uint8_t before = 0; // the same, before a stop that stands
-    bool anything = false;   // more possibilities than are written down
-};
-
-inline constexpr std::size_t least_cells = 1 << 12;
 
 enum class Ask { none, write, start, pause, drop, drain, close, look };
 
@@ -56,7 +38,27 @@ public:
     std::uint32_t slot() const noexcept { return slot_; }
     // Entry d: the channel of this program that device channel d plays, or abi::no_channel.
     std::array<std::uint8_t, abi::max_channels> map{};
-    void configure(const Voice& voice, std::uint64_t buffer_frames, std::uint64_t stop_threshold, bool stops);
+    // `rate` is the program's, and so are frames here. Positions, and what is told of room, are the program's, all
+    // else is counted at the device's rate: frames of the device, and frames of the stream that begins at origin().
+    void configure(const Voice& voice, std::uint32_t rate, std::uint64_t buffer_frames, std::uint64_t stop_threshold,
+                   bool stops);
+    bool converts() const noexcept { return converted_ != nullptr; }
+    const Converted* converted() const noexcept { return converted_.get(); }
+    // The first position that can still be changed, if the commit horizon is at `frame`.
+    std::int64_t changeable(std::uint64_t frame) const noexcept;
+    // The stream frame at which a sound that ends there has rung out.
+    std::uint64_t rung_out(std::uint64_t position) const noexcept;
+    // The position that is heard when stream frame `frame` is.
+    std::int64_t moment(std::int64_t frame) const noexcept
+    {
+        return converts() ? converted_->map().moment({frame}).frame.number : frame;
+    }
+    // The program's frames in so many of the device's.
+    std::int64_t frames_in(std::uint64_t device_frames) const noexcept
+    {
+        return static_cast<std::int64_t>(device_frames * step_ / phases_);
+    }
+    std::uint32_t next_version() noexcept { return ++versions_; }
 
     // The program's calls: begin, then (if it lives) what has come of it. One at a time.
     void prepare();
@@ -64,10 +66,13 @@ public:
     // `found`: an underrun has ended it; end_xrun() follows
     void end_write(std::uint64_t frames, bool running, bool found);
     void begin(Ask ask);
+    void begin_start(Ask ask); // of one that may not run: its sound ends where the program stands
     void end_start();          // start, resume; drain of one that was only prepared
     void end_stop(bool faded); // pause, drop, close
     void end_xrun();           // in any call
     void paused_at(std::int64_t position);
+    // Whether it is known where it goes on.
+    bool knows_place() const noexcept { return !placeless_; }
     void drained();                                             // all has been heard
     void end_nothing();                                         // it has changed nothing
     void moved_to(std::uint64_t position) { appl_ = position; } // rewind, forward
@@ -84,6 +89,7 @@ public:
     bool running() const noexcept { return running_; }
     bool floating() const noexcept { return floating_; }
     std::uint64_t appl() const noexcept { return appl_; }
+    std::uint64_t written() const noexcept { return written_; } // the sound ends there
     std::uint64_t origin() const noexcept { return origin_; }
     std::uint64_t floor() const noexcept { return floor_; }
     std::uint64_t buffer() const noexcept { return buffer_; }
@@ -101,15 +107,16 @@ public:
     bool late_possible = false; // a write may have been too late
     bool late_certain = false;
 
+    // What it may add to a frame: the newest possibility last. Null: nothing was ever written down.
     const Cell* cell(std::uint64_t frame) const noexcept
     {
-        const Cell& found = cells_[frame & (cells_.size() - 1)];
-        return found.frame == frame && frame < last_ ? &found : nullptr;
+        return frame >= from_cells(0) && frame < last_ ? &cells_[frame] : nullptr;
     }
+    const Sound& sound(const Cell& cell, unsigned number) const noexcept { return cells_.sound(cell, number); }
     std::uint64_t last() const noexcept { return last_; }
     std::string writings() const; // the newest
     const Fade& fade(std::uint32_t number) const { return fades_[number - 1]; }
-    std::vector<Cell> give_cells_back() { return std::move(cells_); } // when it is over
+    CellRing give_cells_back() { return std::move(cells_); } // when it is over
     std::uint64_t gain_at(std::uint64_t frame) const noexcept;
 
     // Gains: asked for between the mixer's call and its return.
@@ -137,7 +144,7 @@ private:
 
     std::uint64_t from_cells(std::uint64_t frame) const noexcept // there are none before
     {
-        return std::max(frame, last_ - std::min<std::uint64_t>(last_, cells_.size()));
+        return std::max({frame, first_, last_ - std::min<std::uint64_t>(last_, cells_.size())});
     }
     Cell& fresh_cell(std::uint64_t frame);
     void set(std::uint64_t frame, const Sound& sound);
@@ -156,18 +163,32 @@ private:
     void not_stopped();
     void perhaps_in_gap();
     void bury();
+    std::uint64_t first_with(std::uint64_t position) const noexcept;
+    void settle_late(std::uint64_t frames, std::uint64_t late);
+    void all_late(std::uint64_t old_written);
+    void sound_ends(std::uint64_t position);
+    void ring_out();
+    void perhaps_seam();
+    void no_seam();
     void forget_asked(std::uint32_t gain);
 
     Ear& ear_;
     std::string name_;
     Voice voice_;
     std::uint32_t slot_;
+    std::unique_ptr<Converted> converted_;
+    std::uint64_t step_ = 1, phases_ = 1;         // the program's rate / the device's
+    std::uint32_t versions_ = 1;                  // 1: none
+    std::uint64_t written_ = 0, written_low_ = 0; // at most, at least
+    std::uint64_t late_frames_ = 0;               // the client's count, when the call began
+    bool placeless_ = false, rings_ = false;
     std::uint64_t buffer_ = 0, stop_threshold_ = 0;
-    bool stops_ = true; // at an underrun
+    std::uint64_t stream_buffer_ = 0, ring_out_ = 0; // stream frames; so long does a sound that ends ring out
+    bool stops_ = true;                              // at an underrun
 
-    std::vector<Cell> cells_;
+    CellRing cells_;
     std::vector<Fade> fades_;
-    std::uint64_t last_ = 0; // no cell from there on has anything
+    std::uint64_t first_ = 0, last_ = 0; // no cell before or from there on has anything
     std::vector<Run> runs_, runs_before_;
     std::uint64_t appl_ = 0, end_ = 0, floor_ = 0, origin_ = 0;
     std::uint64_t old_end_ = 0; // of the stream, before the call that stands
@@ -180,10 +201,11 @@ private:
 
     Ask ask_ = Ask::none;
     std::int64_t began_ns_ = 0, died_ns_ = 0;
-    std::uint64_t low_ = 0; // the earliest horizon of the call
+    std::uint64_t low_ = 0;     // the earliest horizon of the call
+    std::uint64_t told_at_ = 0; // the position of a writing, and of what is made anew of it:
     std::uint64_t write_at_ = 0, write_frames_ = 0;
     std::uint32_t write_version_ = 0;
-    bool applied_ = false, stop_applied_ = false, started_ = false, may_start_ = false;
+    bool applied_ = false, stop_applied_ = false, cut_applied_ = false, started_ = false, may_start_ = false;
     std::uint64_t range_word_ = 0; // at the beginning of the call
     peek::Tail tail_;              // the same
     bool cut_known_ = false;

@@ -11,43 +11,79 @@
 
 namespace ringmix::sim {
 
-void Score::configure(const Voice& voice, std::uint64_t buffer_frames, std::uint64_t stop_threshold, bool stops)
+void Score::configure(const Voice& voice, std::uint32_t rate, std::uint64_t buffer_frames, std::uint64_t stop_threshold,
+                      bool stops)
 {
     voice_ = voice;
-    buffer_ = buffer_frames;
+    buffer_ = stream_buffer_ = buffer_frames;
     stop_threshold_ = stop_threshold;
     stops_ = stops;
-    const std::size_t wanted = std::bit_ceil(2 * buffer_frames + ear_.truth().rate / 4 + 4096);
-    if (wanted > cells_.size()) { // what is still to be heard goes along
-        std::vector<Cell> larger = ear_.some_cells(wanted);
-        for (const Cell& cell : cells_)
-            if (cell.frame != ~std::uint64_t{0} && cell.frame < last_ && cell.frame + cells_.size() >= last_)
-                larger[cell.frame & (larger.size() - 1)] = cell;
-        cells_.swap(larger);
-        ear_.spare_cells(std::move(larger));
+    converted_.reset();
+    step_ = phases_ = 1;
+    ring_out_ = 0;
+    if (rate != ear_.truth().rate) {
+        converted_ = std::make_unique<Converted>(voice, rate, ear_.truth().rate);
+        step_ = converted_->map().ratio().step;
+        phases_ = converted_->map().ratio().phases;
+        const std::uint64_t taps = converted_->map().taps();
+        stream_buffer_ = (buffer_frames + taps) * phases_ / step_ + 1;
+        ring_out_ = taps * phases_ / step_ + 1;
     }
+    // From what is still to be heard to the end of a stream that begins late.
+    const std::size_t wanted = std::bit_ceil(stream_buffer_ + ear_.truth().rate / 2 + 4096);
+    if (wanted <= cells_.size())
+        return;
+    CellRing larger = ear_.some_cells(wanted);
+    first_ = from_cells(0);
+    for (std::uint64_t frame = first_; frame < last_; frame++) { // what is still to be heard goes along
+        const Cell& cell = cells_[frame];
+        larger.empty(larger[frame]);
+        for (unsigned i = 0; i < cell.count; i++)
+            larger.add(larger[frame], cells_.sound(cell, i));
+        larger[frame].before = cell.before;
+        larger[frame].anything = cell.anything;
+    }
+    std::swap(cells_, larger);
+    ear_.spare_cells(std::move(larger));
+}
+
+std::int64_t Score::changeable(std::uint64_t frame) const noexcept
+{
+    const std::uint64_t horizon = std::max(frame, origin_ + floor_) - origin_;
+    if (!converts())
+        return static_cast<std::int64_t>(horizon);
+    return std::max<std::int64_t>(converted_->map().first_changeable({static_cast<std::int64_t>(horizon)}).number, 0);
+}
+
+std::uint64_t Score::rung_out(std::uint64_t position) const noexcept
+{
+    if (!converts())
+        return position;
+    const core::StreamFrame end = converted_->map().end_without({static_cast<std::int64_t>(position)});
+    return static_cast<std::uint64_t>(std::max<std::int64_t>(end.number, 0));
+}
+
+// The first stream frame that has the program's frame `position` in it.
+std::uint64_t Score::first_with(std::uint64_t position) const noexcept
+{
+    if (!converts())
+        return position;
+    const core::StreamFrame first = converted_->map().first_with({static_cast<std::int64_t>(position)});
+    return static_cast<std::uint64_t>(std::max<std::int64_t>(first.number, 0));
 }
 
 Cell& Score::fresh_cell(std::uint64_t frame)
 {
-    Cell& cell = cells_[frame & (cells_.size() - 1)];
-    if (cell.frame != frame || frame >= last_) {
-        cell.frame = frame;
-        cell.count = 0;
-        cell.anything = false;
-    }
-    while (last_ <= frame) { // what lies between holds nothing
-        if (last_ + cells_.size() <= frame)
-            last_ = frame;
-        if (last_ != frame) {
-            Cell& between = cells_[last_ & (cells_.size() - 1)];
-            between.frame = last_;
-            between.count = 0;
-            between.anything = false;
-        }
-        last_++;
-    }
-    return cell;
+    static Cell long_past;
+    if (frame + cells_.size() < last_)
+        return long_past = {};
+    if (last_ + cells_.size() <= frame || first_ == last_)
+        first_ = last_ = frame;
+    for (; last_ <= frame; last_++) // what lies between holds nothing
+        cells_.empty(cells_[last_]);
+    while (first_ > frame)
+        cells_.empty(cells_[--first_]);
+    return cells_[frame];
 }
 
 // This and nothing else.
@@ -56,9 +92,9 @@ void Score::set(std::uint64_t frame, const Sound& sound)
     if (sound.version == 0 && frame >= last_)
         return;
     Cell& cell = fresh_cell(frame);
-    cell.count = sound.version == 0 ? 0 : 1;
-    cell.sounds[0] = sound;
-    cell.anything = false;
+    cells_.empty(cell);
+    if (sound.version != 0)
+        cells_.add(cell, sound);
 }
 
 // This, or what there was.
@@ -70,17 +106,12 @@ void Score::add(std::uint64_t frame, const Sound& sound)
     if (cell.count == 0) {
         if (sound.version == 0)
             return;
-        cell.sounds[cell.count++] = Sound{};
+        cells_.add(cell, {});
     }
-    if (cell.count == 1 && cell.sounds[0] == sound)
-        return;
-    for (unsigned i = 1; i < cell.count; i++)
-        if (cell.sounds[i] == sound || cell.sounds[0] == sound)
+    for (unsigned i = 0; i < cell.count; i++)
+        if (cells_.sound(cell, i) == sound)
             return;
-    if (cell.count == Cell::most)
-        cell.anything = true;
-    else
-        cell.sounds[cell.count++] = sound;
+    cells_.add(cell, sound);
 }
 
 Sound Score::sound_at(std::uint64_t position) const
@@ -118,7 +149,7 @@ void Score::cut_runs(std::uint64_t end)
     for (Run& run : runs_)
         run.end = std::min(run.end, end);
     // Long past: never looked at again.
-    const std::uint64_t old = appl_ > 4 * buffer_ + 65536 ? appl_ - 4 * buffer_ - 65536 : 0;
+    const std::uint64_t old = end_ > 4 * stream_buffer_ + 65536 ? end_ - 4 * stream_buffer_ - 65536 : 0;
     std::erase_if(runs_, [old](const Run& run) { return run.begin >= run.end || run.end < old; });
 }
 

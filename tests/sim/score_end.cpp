@@ -39,7 +39,7 @@ void Score::perhaps_in_gap()
     for (std::uint64_t frame = from_cells(std::max(first, gap_to_)); frame < last; frame++) {
         if (const Cell* old = cell(frame); old != nullptr && old->count != 0) {
             add(frame, {});
-            cells_[frame & (cells_.size() - 1)].before = old->count;
+            cells_[frame].before = old->count;
             ear_.counts.gap++;
         }
     }
@@ -49,23 +49,28 @@ void Score::perhaps_in_gap()
 void Score::perhaps_stopped()
 {
     perhaps_in_gap();
+    if (ask_ == Ask::look || ask_ == Ask::write)
+        perhaps_seam();
     const bool known = look_for_cut();
-    if (stop_applied_ && !known)
+    if (stop_applied_ && (cut_applied_ || !known))
         return;
     for (std::uint64_t frame = from_cells(low_); frame < last_; frame++) {
         const Cell* old = cell(frame);
         if (old == nullptr || old->count == 0)
             continue;
         if (!stop_applied_) {
-            cells_[frame & (cells_.size() - 1)].before = old->count;
+            cells_[frame].before = old->count;
             add(frame, {});
         }
-        const Cell was = *old;
-        for (unsigned n = 0; known && frame >= cut_ && frame < cut_end_ && n < was.count; n++)
-            if (was.sounds[n].version != 0 && was.sounds[n].fade == 0)
-                add(frame, fading(was.sounds[n]));
+        if (!known || frame < cut_ || frame >= cut_end_)
+            continue;
+        std::array<Sound, Cell::most> was;
+        for (const Sound& sound : cells_.copy(*old, was))
+            if (sound.version != 0 && sound.fade == 0)
+                add(frame, fading(sound));
     }
     stop_applied_ = true;
+    cut_applied_ = known;
 }
 
 // As the tail says where it was cut, in a place where it may be.
@@ -74,21 +79,23 @@ void Score::settle_stop(bool certain)
     const std::uint64_t first = origin_ + floor_, end = origin_ + old_end_;
     const std::uint64_t high = ear_.high(), end_low = std::min(end, origin_ + end_low_);
     if (!look_for_cut()) {
-        if (std::max(first, low_) < end_low && first < low_ && ear_.quiet_time() && certain)
+        // Who gives his lane back waits until the tail has been played, and empties it.
+        const bool emptied = peek::tail(slot_, 0).word == 0 && end <= ear_.now();
+        if (std::max(first, low_) < end_low && first < low_ && ear_.quiet_since(began_ns_) && certain && !emptied)
             fail("{}: was stopped at {} to {}, has begun at {}, and has no tail", name_, low_, high, first);
         cut_ = cut_end_ = first; // nothing of it was to be heard
         if (end <= low_)
             return;
-    } else if (ear_.quiet_time()) {
+    } else if (ear_.quiet_since(began_ns_)) {
         const std::uint64_t at_least = std::min(end_low, std::max(first, low_));
-        const std::uint64_t at_most = std::min(end, std::max(first, high));
+        const std::uint64_t at_most = std::min(end, std::max(first, high + (rings_ ? ring_out_ : 0)));
         if (cut_ < at_least || cut_ > at_most)
             fail("{}: was cut at {}, not between {} and {} (stream {} to {}, tail {:x}, before {:x})", name_, cut_,
                  at_least, at_most, first, end, peek::tail(slot_, 0).word, tail_.word);
     }
     if (certain)
         for (std::uint64_t frame = from_cells(low_); stop_applied_ && frame < std::min(cut_, last_); frame++)
-            if (Cell& kept = cells_[frame & (cells_.size() - 1)]; kept.frame == frame && kept.count > kept.before)
+            if (Cell& kept = cells_[frame]; kept.count > kept.before)
                 kept.count = kept.before; // as it was
     if (cut_known_)
         tail_until_ = std::max(tail_until_, cut_end_);
@@ -96,19 +103,20 @@ void Score::settle_stop(bool certain)
         const Cell* old = cell(frame);
         if (old == nullptr || old->count == 0)
             continue;
-        Cell was = *old;
+        std::array<Sound, Cell::most> copies;
+        const std::span<Sound> was = cells_.copy(*old, copies);
         const bool sure = certain || frame >= high;
         if (sure)
             set(frame, {});
         else
             add(frame, {});
-        const bool fades = frame < cut_end_;
-        for (unsigned i = 0; i < was.count && fades; i++) {
-            Sound& sound = was.sounds[i];
+        if (frame >= cut_end_)
+            continue;
+        for (Sound& sound : was) {
             if (sound.version == 0 || (sound.fade != 0 && fade(sound.fade).start != cut_))
                 continue;
             sound = fading(sound);
-            if (sure && was.count == 1)
+            if (sure && was.size() == 1)
                 set(frame, sound);
             else
                 add(frame, sound);
@@ -121,6 +129,7 @@ void Score::end_stop(bool faded)
     const bool was_running = running_;
     unsure_ |= !ear_.quiet_time();
     ask_ = Ask::none;
+    no_seam();
     running_ = false;
     unplaced_ = std::exchange(floating_, false);
     if (!was_running || unplaced_)
@@ -131,7 +140,7 @@ void Score::end_stop(bool faded)
         return faded ? std::min(most, std::max(origin_ + end, cut_) - cut_) : 0;
     };
     if (const std::uint64_t fade = cut_end_ - cut_;
-        cut_known_ && ear_.quiet_time() && (fade < expected(end_low_) || fade > expected(old_end_)))
+        cut_known_ && ear_.quiet_since(began_ns_) && (fade < expected(end_low_) || fade > expected(old_end_)))
         fail("{}: fades over {} frames, not {} to {}", name_, fade, expected(end_low_), expected(old_end_));
 }
 
@@ -145,9 +154,16 @@ void Score::end_nothing()
 void Score::not_stopped()
 {
     for (std::uint64_t frame = from_cells(low_); stop_applied_ && frame < last_; frame++)
-        if (Cell& kept = cells_[frame & (cells_.size() - 1)]; kept.frame == frame && kept.count > kept.before)
+        if (Cell& kept = cells_[frame]; kept.count > kept.before)
             kept.count = kept.before;
     stop_applied_ = false;
+    no_seam();
+}
+
+void Score::no_seam()
+{
+    for (std::uint64_t frame = from_cells(low_); converts() && frame < last_; frame++)
+        cells_[frame].seam = false;
 }
 
 void Score::end_xrun()
@@ -157,20 +173,82 @@ void Score::end_xrun()
              stop_threshold_);
     ear_.counts.xruns++;
     old_end_ = std::max(old_end_, end_);
+    rings_ = converts();
+    if (rings_ && running_ && !floating_)
+        ring_out();
     end_stop(false);
+    rings_ = false;
     late_possible = late_certain = false;
+}
+
+// A converted sound ends where it can still be changed, in whole frames of the program, and what was before rings
+// out: where that is, is known by where the tail ends. Often it could be one of several places, which sound alike.
+void Score::ring_out()
+{
+    const std::uint64_t high = ear_.high();
+    if (!look_for_cut() || changeable(low_) >= static_cast<std::int64_t>(written_))
+        return;
+    not_stopped(); // as it was, before what follows
+    std::vector<std::uint64_t> ends;
+    const std::uint64_t longest = cut_end_ - std::min(cut_end_, 2 * ring_out_ + 2);
+    for (std::uint64_t horizon = std::max(low_, longest); horizon <= std::min(high, cut_end_); horizon++) {
+        const auto position = static_cast<std::uint64_t>(changeable(horizon));
+        const std::uint64_t end = origin_ + rung_out(position);
+        const bool cut_short = end > cut_end_ && cut_end_ >= horizon + ring_out_ && cut_end_ <= high + ring_out_;
+        if (position < written_ && (end == cut_end_ || cut_short) && (ends.empty() || ends.back() != position))
+            ends.push_back(position);
+    }
+    const bool perhaps_whole = changeable(high) >= static_cast<std::int64_t>(written_low_);
+    if (ends.empty() && cut_end_ != origin_ + old_end_ && ear_.quiet_since(began_ns_))
+        fail("{}: rings out until {}, and can be changed from {} to {} on", name_, cut_end_, changeable(low_),
+             changeable(high));
+    for (const std::uint64_t position : ends) {
+        const std::uint32_t version = next_version();
+        converted_->write(version, static_cast<std::int64_t>(position), static_cast<std::int64_t>(position));
+        for (std::uint64_t frame = std::max(low_, origin_ + first_with(position)); frame < cut_end_; frame++) {
+            const Sound sound{frame - origin_, version, 0};
+            if (frame < high || perhaps_whole || ends.size() > 1) // it may have passed before that was made
+                add(frame, sound);
+            else
+                set(frame, sound);
+        }
+        // For the next of them the sound is as it was.
+        converted_->end_with(version);
+    }
+    if (!ends.empty())
+        end_low_ = cut_end_ - origin_;
+}
+
+// While a call stands that may make anew what is nearest to the horizon, nobody knows what of it.
+void Score::perhaps_seam()
+{
+    if (!converts() || changeable(low_) >= static_cast<std::int64_t>(std::max(written_, told_at_ + write_frames_)))
+        return;
+    const std::uint64_t end = std::min(ear_.high() + ring_out_, last_);
+    for (std::uint64_t frame = from_cells(low_); frame < end; frame++)
+        cells_[frame].seam = true;
 }
 
 // What the program was told: where it goes on.
 void Score::paused_at(std::int64_t position)
 {
+    if (converts()) {
+        const bool began = origin_ + floor_ < ear_.high();
+        const bool known = cut_known_ && cut_ < origin_ + std::min(old_end_, end_low_);
+        if (!unplaced_ && known)
+            floor_ = cut_ - origin_;
+        placeless_ = unplaced_ || (began && !known);
+        if (!placeless_ && changeable(0) != position)
+            fail("{}: was cut at frame {}, position {}, and says {}", name_, cut_, changeable(0), position);
+        return;
+    }
     if (unplaced_) {
         floor_ = static_cast<std::uint64_t>(position);
         return;
     }
     const auto stands = origin_ + static_cast<std::uint64_t>(position);
     const std::uint64_t first = origin_ + floor_;
-    if (ear_.quiet_time() && (stands < std::max(first, low_) || stands > std::max(first, ear_.high())))
+    if (ear_.quiet_since(began_ns_) && (stands < std::max(first, low_) || stands > std::max(first, ear_.high())))
         fail("{}: paused at frame {}, not between {} and {}", name_, stands, low_, ear_.high());
     if (cut_known_ && cut_ < origin_ + std::min(old_end_, end_low_) && stands != cut_)
         fail("{}: was cut at frame {}, and says {}", name_, cut_, stands);
@@ -185,10 +263,10 @@ void Score::drained()
     ear_.counts.drains++;
 }
 
-// The stream ends at `position`: later frames are taken back.
+// The sound ends at `position`: what is later is taken back. (One that is converted is not shortened so.)
 void Score::limit(std::uint64_t position)
 {
-    if (position >= end_)
+    if (position >= written_)
         return;
     for (std::uint64_t frame = std::max(low_, origin_ + position); running_ && frame < origin_ + end_; frame++) {
         if (frame < ear_.high())
@@ -196,7 +274,20 @@ void Score::limit(std::uint64_t position)
         else
             set(frame, {});
     }
-    end_ = end_low_ = position;
+    end_ = end_low_ = written_ = written_low_ = position;
+    cut_runs(end_);
+}
+
+// The same of one that does not run.
+void Score::sound_ends(std::uint64_t position)
+{
+    written_ = written_low_ = position;
+    end_ = end_low_ = rung_out(position);
+    if (converts()) {
+        const std::uint32_t version = next_version();
+        converted_->write(version, static_cast<std::int64_t>(position), static_cast<std::int64_t>(position));
+        put_run(std::max(first_with(position), floor_), end_, version);
+    }
     cut_runs(end_);
 }
 

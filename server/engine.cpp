@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
 
 namespace ringmix::server {
 
@@ -18,7 +17,7 @@ constexpr auto acquire = std::memory_order_acquire;
 constexpr auto release = std::memory_order_release;
 
 constexpr int realtime_priority = 70;
-constexpr std::int64_t idle_cycle_ns = 100'000'000; // well before clients take time for stale (client/timeline.cpp)
+constexpr std::int64_t idle_cycle_ns = 100'000'000;
 
 // A day at 48 kHz, far more than any ring or lane, far less than what 40 bits can tell apart.
 constexpr std::uint64_t long_ago_frames = std::uint64_t{1} << 32;
@@ -26,11 +25,12 @@ constexpr std::uint64_t long_ago_frames = std::uint64_t{1} << 32;
 constexpr std::uint64_t bit(std::uint32_t slot) noexcept { return std::uint64_t{1} << slot; }
 } // namespace
 
-Engine::Engine(Device& device, const core::BoardView& view, TraceRing& trace, sem_t& butler, bool output)
-    : device_(device), view_(view), trace_(trace), butler_(butler),
+Engine::Engine(Device& device, const core::BoardView& view, TraceRing& trace, sem_t& butler, os::Timer& silence,
+               bool output)
+    : device_(device), view_(view), trace_(trace), butler_(butler), silence_(silence),
       poster_(view, view.board->engine.posting,
               core::Playhead{
-                  [](const void* engine) noexcept { return static_cast<const Engine*>(engine)->snapshot_.frame; },
+                  [](const void* engine) noexcept { return static_cast<const Engine*>(engine)->published(); },
                   [](const void* engine) noexcept { return static_cast<const Engine*>(engine)->now(); }, this}),
       output_(output)
 {
@@ -54,16 +54,28 @@ void Engine::stop() noexcept
 
 std::uint64_t Engine::now() const noexcept { return core::frame_at(snapshot_, os::monotonic_ns()); }
 
+// Frames before it are certainly played. Where others have come further than by what this cycle has seen, the engine has
+// been stopped since, perhaps for longer than a turn of the ring, and must look again.
+std::uint64_t Engine::published() const noexcept
+{
+    if (core::played_by_others(view_) <= snapshot_.frame || view_.geometry.device_kind == abi::device_virtual)
+        return snapshot_.frame;
+    return device_.update().frame;
+}
+
 void Engine::run() noexcept
 {
     os::name_thread("ringmix-engine");
     realtime_.store(os::become_realtime(realtime_priority), relaxed);
     while (!stop_.load(relaxed)) {
-        const bool busy = view_.board->engine.active.load(relaxed) != 0;
-        const std::int64_t longest = busy ? view_.geometry.cycle_ns : idle_cycle_ns;
-        device_.wait(os::monotonic_ns() + longest);
+        device_.wait(os::monotonic_ns() + longest_sleep());
         cycle();
     }
+}
+
+std::int64_t Engine::longest_sleep() const noexcept
+{
+    return view_.board->engine.active.load(relaxed) != 0 ? view_.geometry.cycle_ns : idle_cycle_ns;
 }
 
 void Engine::leave_work(std::uint32_t bits) noexcept
@@ -76,18 +88,25 @@ void Engine::cycle() noexcept
 {
     const DevicePosition position = device_.update();
     follow_state(position);
-    scrub(position.frame);
     publish(position);
     played_.store(position.frame, relaxed);
 
-    // Clients publish their range before they read the position: whoever comes second mixes. The fence that
-    // this takes is the one in post(), behind the bumps (tests/model: engine-without-bump-fence-arm64).
     mix_within_reach(position.frame + view_.geometry.reach_frames);
     repairs_.fetch_add(poster_.repair(), relaxed);
     change_gains();
     watch_slots();
     if (output_)
         leave_work(work_output);
+    std::int64_t sleep = 0;
+    do { // somebody may just have got a lane
+        sleep = longest_sleep();
+        silence_.set(os::monotonic_ns() + sleep + core::longest_delay_ns(view_.geometry));
+    } while (longest_sleep() != sleep);
+}
+
+void Engine::expect_soon() noexcept
+{
+    silence_.set(os::monotonic_ns() + view_.geometry.cycle_ns + core::longest_delay_ns(view_.geometry));
 }
 
 void Engine::follow_state(const DevicePosition& position) noexcept
@@ -129,28 +148,11 @@ void Engine::publish(const DevicePosition& position) noexcept
     core::publish(view_.board->sync, snapshot_);
 }
 
-// Silences the stretch behind the device once more: a store that came late, while the device was
-// silencing it, would be played one turn later. Nobody has written there yet for the next turn,
-// since what lies behind `reach_frames` is left alone by everybody.
-void Engine::scrub(std::uint64_t frame) noexcept
-{
-    const std::uint64_t ring = view_.geometry.ring_frames;
-    std::uint64_t length = std::min<std::uint64_t>(frame, ring - view_.geometry.reach_frames);
-    std::uint64_t from = frame - length;
-    while (length > 0) {
-        const std::uint64_t offset = from % ring;
-        const std::uint64_t count = std::min(length, ring - offset);
-        std::memset(view_.ring + offset * view_.frame_bytes, 0, static_cast<std::size_t>(count * view_.frame_bytes));
-        from += count;
-        length -= count;
-    }
-}
-
 // Frames that clients wrote beyond the ring's reach wait in their lanes until the device has moved.
 void Engine::mix_within_reach(std::uint64_t reach) noexcept
 {
-    // Without lanes too: silence heals a store that came late.
-    poster_.post({std::max(mixed_to_, now()), reach});
+    // Without lanes too: a store that came late, while the device was silencing its place, is replaced by silence.
+    poster_.extend({std::max(mixed_to_, now()), reach});
     mixed_to_ = std::max(mixed_to_, reach);
 }
 
@@ -276,7 +278,7 @@ void Engine::change_gains() noexcept
     }
     if (!any)
         return;
-    poster_.post({start, snapshot_.frame + view_.geometry.reach_frames});
+    poster_.post({start, core::mixed_to(view_, snapshot_.frame)});
     leave_work(work_trace);
 }
 
@@ -297,8 +299,7 @@ void Engine::begin_retiring(std::uint32_t slot) noexcept
     bound_tail(shared, now);
     retiring_ |= bit(slot);
     shared.config.state.store(abi::slot_retiring, release);
-    const core::Ending ending =
-        core::retire(view_, shared, poster_, {now, snapshot_.frame + view_.geometry.reach_frames});
+    const core::Ending ending = core::retire(view_, shared, poster_, now, snapshot_.frame);
     watches_[slot].end = core::unpack(shared.tail.range.load(acquire), now).end;
     if ((open_ & bit(slot)) != 0)
         report_end(slot, {watches_[slot].first, ending.end, ending.end - ending.cut});

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
 // engine.h: the realtime thread. Once per period (at least every 10 ms, or eighth of a shorter ring, while
-// anybody has a lane) it looks where the device is, silences once more what that has played (scrub), publishes
-// the time, mixes what has come within reach of the ring, repairs what a stopped client left half done, and
-// ends the streams of dead ones (retire).
+// anybody has a lane) it looks where the device is, publishes the time, mixes what has come within reach of the
+// ring, repairs what a stopped client left half done, and ends the streams of dead ones (retire). Clients learn by a
+// timer, which it pushes ahead each time, that it does not (client/keeper.h).
 //
 // It never allocates, locks, logs or waits on anything but the device's timer. What cannot be done
 // at once it leaves as bits in `post_work` for the butler (after Ardour's transport design).
@@ -14,6 +14,7 @@
 #include "core/post.h"
 #include "core/sync_info.h"
 #include "core/validate.h"
+#include "os/timer.h"
 #include "server/device.h"
 #include "server/trace.h"
 
@@ -36,8 +37,9 @@ enum PostWork : std::uint32_t {
 class Engine {
 public:
     // `view` is the server's own; `butler` is posted when there is work; `output`: what is played is
-    // also written out.
-    Engine(Device& device, const core::BoardView& view, TraceRing& trace, sem_t& butler, bool output);
+    // also written out. `silence`: expires when the engine has missed some cycles.
+    Engine(Device& device, const core::BoardView& view, TraceRing& trace, sem_t& butler, os::Timer& silence,
+           bool output);
     ~Engine(); // stops the thread
     Engine(const Engine&) = delete;
     Engine& operator=(const Engine&) = delete;
@@ -60,6 +62,10 @@ public:
         gain_targets_[slot].store(gain);
         gain_requests_.fetch_or(std::uint64_t{1} << slot);
     }
+
+    // Control thread: somebody has got a lane now, and perhaps the engine still sleeps as long as it does with nobody
+    // there: should it die meanwhile, that is noticed no later than else.
+    void expect_soon() noexcept;
 
     // Butler: takes the bits that are set. work_reset is asked for again only after reset_done(), and only from
     // `next_ns` (CLOCK_MONOTONIC) on, if the device is still stopped then.
@@ -94,7 +100,6 @@ private:
 
     void run() noexcept;
     void publish(const DevicePosition& position) noexcept;
-    void scrub(std::uint64_t frame) noexcept;
     void mix_within_reach(std::uint64_t reach) noexcept;
     void watch_slots() noexcept;
     void forget_played(std::uint32_t slot) noexcept;
@@ -109,12 +114,15 @@ private:
     void finish_retiring(std::uint32_t slot) noexcept;
     void report_retired(std::uint32_t slot) noexcept;
     void leave_work(std::uint32_t bits) noexcept;
+    std::int64_t longest_sleep() const noexcept;
     std::uint64_t now() const noexcept;
+    std::uint64_t published() const noexcept;
 
     Device& device_;
     const core::BoardView& view_;
     TraceRing& trace_;
     sem_t& butler_;
+    os::Timer& silence_;
     core::Poster poster_;
     core::SyncSnapshot snapshot_;
     std::array<Watch, abi::max_slots> watches_{};

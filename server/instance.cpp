@@ -29,13 +29,12 @@ std::uint32_t margin_frames(const DeviceShape& shape) noexcept
     return std::max(shape.rate * ms / 1000, 16u) + shape.fetch_frames;
 }
 
-// Counted from the published position: a whole ring, less what the engine scrubs behind the device:
-// two cycles, so that each frame is scrubbed once more after everybody has seen that it is played,
-// and 1 ms for silence that still sits in a write buffer.
+// Counted from the published position: a whole ring, less two cycles, so that a place is mixed for its next turn only
+// when everybody has seen that the one before is played, and 1 ms for silence that still sits in a write buffer.
 std::uint32_t reach_frames(const DeviceShape& shape) noexcept
 {
-    const std::uint32_t scrubbed = 2 * cycle_frames(shape) + shape.rate / 1000;
-    return shape.ring_frames - std::min(scrubbed, shape.ring_frames / 2);
+    const std::uint32_t left_alone = 2 * cycle_frames(shape) + shape.rate / 1000;
+    return shape.ring_frames - std::min(left_alone, shape.ring_frames / 2);
 }
 
 // Room for all programs' largest buffers: at 48 kHz one MiB each, of which only what is used needs memory.
@@ -79,7 +78,7 @@ Instance::Instance(std::unique_ptr<Device> device, const Options& options, Say s
 {
     lay_out_board(options, say);
     butler_ = std::make_unique<Butler>(*device_, names, control, options.wishes.output);
-    engine_ = std::make_unique<Engine>(*device_, view_, butler_->trace(), butler_->semaphore(),
+    engine_ = std::make_unique<Engine>(*device_, view_, butler_->trace(), butler_->semaphore(), silence_,
                                        !options.wishes.output.empty());
     butler_->serve_for(*engine_);
 }
@@ -127,9 +126,9 @@ void Instance::lay_out_board(const Options& options, Say say)
     view_.ring = device_->ring();
 }
 
-std::array<int, 3> Instance::descriptors() const noexcept
+std::array<int, protocol::welcome_descriptors> Instance::descriptors() const noexcept
 {
-    return {board_fd_.get(), arena_.fd(), device_->shared_descriptor()};
+    return {board_fd_.get(), arena_.fd(), device_->shared_descriptor(), silence_.fd()};
 }
 
 } // namespace ringmix::server

@@ -8,6 +8,8 @@
 
 #include "core/validate.h"
 #include "os/memory.h"
+#include "os/timer.h"
+#include "ringmix/protocol.h"
 #include "server/arena.h"
 #include "server/butler.h"
 #include "server/device.h"
@@ -37,8 +39,8 @@ public:
     Arena& arena() noexcept { return arena_; }
     const core::BoardView& view() const noexcept { return view_; }
     std::size_t board_bytes() const noexcept { return board_memory_.size(); }
-    // What a player is given: board, arena, device.
-    std::array<int, 3> descriptors() const noexcept;
+    // What a player is given: see protocol.h.
+    std::array<int, protocol::welcome_descriptors> descriptors() const noexcept;
     abi::Slot& slot(std::uint32_t number) noexcept { return view_.board->slots[number]; }
 
 private:
@@ -49,6 +51,7 @@ private:
     os::Mapping board_memory_, arena_memory_;
     core::BoardView view_;
     Arena arena_;
+    os::Timer silence_; // expires when the engine does not push it ahead any more
     std::unique_ptr<Butler> butler_;
     std::unique_ptr<Engine> engine_;
 };

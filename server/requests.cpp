@@ -148,6 +148,7 @@ bool Requests::welcome_player(Session& session, const protocol::Hello& hello)
     const std::uint64_t serial = shared.stream.stream.load(relaxed) >> 32; // goes on, so that no two streams share one
     shared.stream.range.store(0, relaxed);
     shared.stream.posting.store(0, relaxed);
+    shared.stream.tending.store(0, relaxed);
     shared.stream.stream.store(serial << 32 | abi::stream_idle, relaxed);
     shared.stream.underruns.store(0, relaxed);
     shared.stream.late_frames.store(0, relaxed);
@@ -251,6 +252,7 @@ bool Requests::configure(Session& session, const protocol::Configure& configure)
     core::store_map(shared.config, configure.map);
     shared.config.state.store(abi::slot_active, release_order);
     instance_->view().board->engine.active.fetch_or(bit(session.slot), release_order);
+    instance_->engine().expect_soon();
 
     auto configured = core::make_message<protocol::Configured>();
     configured.lane_offset = *offset;

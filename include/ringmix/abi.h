@@ -110,6 +110,14 @@ struct alignas(64) EngineWords {
     std::uint64_t reserved[6];
 };
 
+// How far the ring is being kept. Written by whoever mixes what has come within reach: the engine, and clients while
+// it is silent (core/post.h, Poster::extend).
+struct alignas(64) Reach {
+    Word64 mixed_to; // absolute, only ever raised: frames from now up to it are in the ring, or about to be posted by
+                     // whoever raised it, before he looked at the ranges. Who changes a lane later posts them himself
+    std::uint64_t reserved[7];
+};
+
 // What the device does, in the low bits of SyncEntry::device. While it does not run, time stands still at
 // SyncEntry::frame: nothing is played, and nothing that is changed has been heard.
 inline constexpr std::uint32_t device_running = 0;
@@ -160,8 +168,8 @@ struct alignas(64) SlotStream {
     Word64 phase;   // frame f lies in cell (f + phase) mod lane_frames; changed only while range is
                     // empty. But for bit tail_flag: the slot has a tail, look there too (core/tail.h)
     Word64 posting; // packed extent that the client has still to post, 0 when idle
-    std::uint64_t reserved;
-    Word64 stream; // serial << 32 | state, see above
+    Word64 tending; // the same of the thread with which it tends the ring while the server is silent
+    Word64 stream;  // serial << 32 | state, see above
     std::uint64_t reserved_last;
     Word64 underruns;
     Word64 late_frames; // frames that were written too late to be heard
@@ -249,6 +257,7 @@ struct alignas(64) Board {
     Identity identity;
     alignas(64) Geometry geometry;
     EngineWords engine;
+    Reach reach;
     SyncRing sync;
     Slot slots[max_slots];
     // BlockVersion versions[geometry.blocks] follow
@@ -260,6 +269,7 @@ static_assert(sizeof(Word64) == 8 && alignof(Word64) == 8 && sizeof(Word32) == 4
 static_assert(sizeof(Geometry) == 112 && offsetof(Geometry, ring_bytes) == 56 && offsetof(Geometry, chmap) == 80);
 static_assert(sizeof(Identity) == 64 && offsetof(Identity, ready) == 24);
 static_assert(sizeof(EngineWords) == 64 && offsetof(EngineWords, posting) == 8);
+static_assert(sizeof(Reach) == 64);
 static_assert(sizeof(SyncEntry) == 64 && offsetof(SyncEntry, device) == 56);
 static_assert(sizeof(SyncRing) == 64 * (1 + sync_entries) && offsetof(SyncRing, entries) == 64);
 static_assert(sizeof(SlotStream) == 64 && offsetof(SlotStream, late_frames) == 56);
@@ -270,8 +280,9 @@ static_assert(sizeof(Slot) == 384 + sizeof(SlotLog) && offsetof(Slot, log) == 38
               offsetof(Slot, gains) == 256);
 static_assert(sizeof(BlockVersion) == 4);
 static_assert(offsetof(Board, geometry) == 64 && offsetof(Board, engine) == 192);
-static_assert(offsetof(Board, sync) == 256 && offsetof(Board, slots) == 256 + 64 * 17);
-static_assert(sizeof(Board) == 256 + 64 * 17 + sizeof(Slot) * max_slots);
+static_assert(offsetof(Board, reach) == 256 && offsetof(Board, sync) == 320);
+static_assert(offsetof(Board, slots) == 320 + 64 * 17);
+static_assert(sizeof(Board) == 320 + 64 * 17 + sizeof(Slot) * max_slots);
 static_assert(std::is_standard_layout_v<Board> && std::is_standard_layout_v<Slot>);
 
 } // namespace ringmix::abi

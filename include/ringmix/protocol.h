@@ -7,7 +7,7 @@
 //
 //   client                                server
 //   Hello (role_player)             -->
-//                                   <--   Welcome + descriptors: board, arena, device (SCM_RIGHTS)
+//                                   <--   Welcome + descriptors: board, arena, device, silence (SCM_RIGHTS)
 //   Configure (at hw_params)        -->
 //                                   <--   Configured: the lane
 //   Release (at hw_free)            -->
@@ -44,7 +44,8 @@ inline constexpr std::uint32_t no_slot = 0xffffffff;
 inline constexpr std::uint32_t name_bytes = 64;
 inline constexpr std::uint32_t text_bytes = 256;
 inline constexpr std::uint32_t max_message_bytes = 1024;
-inline constexpr unsigned welcome_descriptors = 3; // board, arena, device, in this order
+// Board, arena, device, and a timer (timerfd) that expires when the engine has been silent for too long; in this order.
+inline constexpr unsigned welcome_descriptors = 4;
 
 // What a server that a program has started says on standard error: a line that begins so when it is ready;
 // or, if it cannot start, a line of an errno and then one for people.

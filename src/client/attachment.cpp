@@ -52,15 +52,23 @@ Attachment::Attachment(const Address& address) : connection_(address), slot_(con
 // gets here, it leaves its parent's connection alone.
 Attachment::~Attachment()
 {
-    if (ours())
-        os::hang_up(connection_.socket());
+    if (!ours()) {
+        if (keeper_)
+            keeper_->forget();
+        return;
+    }
+    keeper_.reset(); // before the slot is free
+    os::hang_up(connection_.socket());
 }
 
 std::int64_t Attachment::clock_ns() const noexcept { return os::monotonic_ns(); }
 
 protocol::Configured Attachment::claim_lane(const protocol::Configure& wish)
 {
-    return connection_.ask<protocol::Configured>(wish);
+    const auto lane = connection_.ask<protocol::Configured>(wish);
+    if (!keeper_)
+        keeper_.emplace(*this, silence_.get());
+    return lane;
 }
 
 void Attachment::give_lane_back() noexcept
@@ -92,6 +100,7 @@ void Attachment::map_board()
 void Attachment::map_device()
 {
     device_ = std::move(connection_.descriptors()[2]);
+    silence_ = std::move(connection_.descriptors()[3]);
     const std::size_t bytes = mappable(view_.geometry.ring_bytes, connection_.path());
     if (view_.geometry.device_kind == abi::device_kernel) {
         pcm_ = os::KernelPcm(device_.get(), bytes);

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "client/connection.h"
+#include "client/keeper.h"
 #include "client/seat.h"
 #include "client/timeline.h"
 #include "core/validate.h"
@@ -49,10 +50,11 @@ private:
     Connection connection_;
     std::uint32_t slot_;
     os::Mapping board_, arena_, ring_, fork_mark_;
-    os::Descriptor device_;
+    os::Descriptor device_, silence_;
     os::KernelPcm pcm_;
     core::BoardView view_;
     std::optional<Timeline> timeline_; // once there is a board
+    std::optional<Keeper> keeper_;     // once there is a lane
 };
 
 } // namespace ringmix::client

@@ -156,20 +156,19 @@ void Stream::publish_range() noexcept
     seat_->slot().stream.range.store(core::pack({std::min(range_start_, end()).value, end().value}), release_order);
 }
 
-// Mixes all before position `to` that is within reach and not mixed yet. The engine mixes what comes
-// within reach later: it publishes its new position before it looks at the ranges, and here the
-// range is published before the position is read, so that no frame falls between the two.
+// Mixes all before position `to` that is within reach and not mixed yet. Somebody mixes what comes within reach later:
+// he says so before he looks at the ranges, and here the range is published before that is read, so that no frame
+// falls between the two.
 void Stream::post_reachable(Position to) noexcept
 {
     const Frame wanted = now_.frame_of(to);
     for (;;) {
-        std::atomic_thread_fence(std::memory_order_seq_cst); // tests/model: write-without-fence
         const Timeline::Reading time = seat_->timeline().read();
         if (time.generation != posted_generation_) { // the device's ring was emptied
             posted_generation_ = time.generation;
             posted_ = std::min(posted_, Frame{time.now});
         }
-        const Frame until = std::min(wanted, Frame{time.published + geometry().reach_frames});
+        const Frame until = std::min(wanted, Frame{core::mixed_to(seat_->view(), time.published)});
         if (until <= posted_)
             break;
         poster_.post({std::max(posted_, Frame{time.now}).value, until.value});
@@ -278,7 +277,7 @@ void Stream::stop(std::uint32_t state, Rest rest) noexcept
     const core::Extent range{std::min(range_start_, old_end).value, old_end.value};
     const core::Ending ending =
         core::ending_at(range, cut.value, rest == Rest::fades ? core::fade_frames(geometry().rate) : 0);
-    poster_.intend({time.now, old_end.value});
+    poster_.intend({horizon.value, old_end.value});
     // Behind the end, if it ran dry and went on all the same.
     stand({false, now_.position_of(std::max(first(), horizon)), {}});
     core::leave_tail(seat_->view(), seat_->slot(), range, ending, time.now);
@@ -287,15 +286,8 @@ void Stream::stop(std::uint32_t state, Rest rest) noexcept
         tail_cell_ = {(ending.end + phase_) % lane_frames_};
     }
     set_state(state, false);
-    poster_.post({time.now, std::min(old_end.value, reach_after_change())});
-}
-
-// How far the engine may have mixed what was published before a change. The position is read after the
-// change is visible: either the engine sees the change, or this sees the engine's new position.
-std::uint64_t Stream::reach_after_change() const noexcept
-{
-    std::atomic_thread_fence(std::memory_order_seq_cst); // tests/model: drop-without-fence
-    return seat_->timeline().read().published + geometry().reach_frames;
+    // What lies nearer has not changed, and is left alone: it may be on its way out.
+    poster_.post({horizon.value, std::min(old_end.value, core::mixed_to(seat_->view(), time.published))});
 }
 
 // Set-up paths: until the lane is not needed any more: the margin and a fade, some ms on most devices.

@@ -103,7 +103,6 @@ private:
     enum class Rest { is_cut, fades, rings_out };
     void stop(std::uint32_t state, Rest rest) noexcept;
     std::uint64_t longest_rest() const noexcept;
-    std::uint64_t reach_after_change() const noexcept;
     void wait_for_tail() noexcept;
     void commit(Position changed, Position end) noexcept;
     void publish_range() noexcept;

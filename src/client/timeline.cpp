@@ -11,11 +11,14 @@ namespace ringmix::client {
 namespace {
 constexpr auto relaxed = std::memory_order_relaxed;
 
-// The engine publishes at least every tenth of a second, also when nobody plays.
-constexpr std::int64_t stale_ns = 250'000'000;
 // Nonsense that stays for so long is believed: it may be the truth after all (a clock that was set, a machine
 // that stood still), and a client that believes nothing would stand for ever.
 constexpr std::int64_t doubt_ns = 1'000'000'000;
+
+std::int64_t period_ns(const abi::Geometry& geometry) noexcept
+{
+    return static_cast<std::int64_t>(std::uint64_t{geometry.period_frames} * 1'000'000'000 / geometry.rate);
+}
 
 // A frame of one generation in a word: times of two generations are not compared.
 constexpr unsigned frame_bits = 48;
@@ -43,7 +46,8 @@ std::uint64_t raise(std::atomic<std::uint64_t>& word, std::uint64_t generation, 
 } // namespace
 
 Timeline::Timeline(const core::BoardView& view, const Surroundings& surroundings) noexcept
-    : view_(&view), surroundings_(&surroundings), frame_ns_(core::frame_duration(view.geometry.rate))
+    : view_(&view), surroundings_(&surroundings), frame_ns_(core::frame_duration(view.geometry.rate)),
+      stale_ns_(core::longest_delay_ns(view.geometry) + period_ns(view.geometry))
 {
 }
 
@@ -100,11 +104,13 @@ core::SyncSnapshot Timeline::look(std::int64_t now_ns) const noexcept
         snapshot = last_good(now_ns);
     if (snapshot.state == abi::device_gone)
         lost_.store(true, relaxed);
-    if (now_ns - snapshot.time_ns > stale_ns) {
-        if (surroundings_->has_kernel_pcm())
+    const bool stale = now_ns - snapshot.time_ns > stale_ns_;
+    if (surroundings_->has_kernel_pcm()) {
+        // Or others have asked it, and have mixed by a later position already.
+        if (stale || core::played_by_others(*view_) > snapshot.frame)
             ask_kernel(snapshot, now_ns);
-        else if (surroundings_->server_gone())
-            lost_.store(true, relaxed);
+    } else if (stale && surroundings_->server_gone()) {
+        lost_.store(true, relaxed);
     }
     if (snapshot.state != abi::device_running)
         snapshot.time_ns = now_ns; // the device stands: its next frame is ahead of now
@@ -116,9 +122,7 @@ core::SyncSnapshot Timeline::look(std::int64_t now_ns) const noexcept
 void Timeline::ask_kernel(core::SyncSnapshot& snapshot, std::int64_t now_ns) const noexcept
 {
     os::KernelPcm::Position position = surroundings_->last_position();
-    const std::int64_t two_periods =
-        static_cast<std::int64_t>(2 * ((view_->geometry.period_frames * snapshot.frame_ns) >> 32));
-    if (now_ns - position.time_ns > two_periods)
+    if (now_ns - position.time_ns > period_ns(view_->geometry) * 5 / 4)
         position = surroundings_->fresh_position();
     if (position.gone || (!position.running && surroundings_->server_gone())) {
         lost_.store(true, relaxed);
@@ -145,7 +149,10 @@ std::uint64_t Timeline::published() const noexcept
     core::SyncSnapshot newest;
     core::read_newest(view_->board->sync, newest);
     const std::uint64_t asked = asked_.load(relaxed);
-    return of_generation(asked, newest.generation) ? std::max(newest.frame, asked & frame_mask) : newest.frame;
+    const std::uint64_t known =
+        of_generation(asked, newest.generation) ? std::max(newest.frame, asked & frame_mask) : newest.frame;
+    // Others have come further: the server is silent, and this thread has perhaps been stopped for long.
+    return core::played_by_others(*view_) > known ? read().published : known;
 }
 
 Timeline::Reading Timeline::read() const noexcept

@@ -44,8 +44,8 @@ public:
     Timeline(const core::BoardView& view, const Surroundings& surroundings) noexcept;
 
     Reading read() const noexcept;
-    // As in a Reading, but without the clock: as the server published it last, or as the last Reading found it
-    // without the server.
+    // As in a Reading, but without the clock if it can be: as the server published it last, or as the last Reading found
+    // it without the server.
     std::uint64_t published() const noexcept;
     // When `frame` will begin to play (CLOCK_MONOTONIC, ns).
     std::int64_t time_of(std::uint64_t frame) const noexcept;
@@ -64,6 +64,7 @@ private:
     const core::BoardView* view_;
     const Surroundings* surroundings_;
     std::uint64_t frame_ns_; // nominal duration of a frame, 32 fractional bits
+    std::int64_t stale_ns_;  // older news are stale: some devices tell their position by periods
 
     // The last snapshot that was believed, each word by itself: a mixture of two is off by what lies between them.
     mutable std::atomic<std::uint64_t> good_frame_{0};

@@ -18,6 +18,13 @@ constexpr int max_tries = 1000;
 
 } // namespace
 
+std::uint64_t mixed_to(const BoardView& view, std::uint64_t published) noexcept
+{
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    const std::uint64_t told = view.board->reach.mixed_to.load(acquire);
+    return std::max(published + view.geometry.reach_frames, std::min(told, published + view.geometry.ring_frames));
+}
+
 Poster::Poster(const BoardView& view, abi::Word64& posting, Playhead playhead) noexcept
     : view_(&view), posting_(&posting), playhead_(playhead)
 {
@@ -71,6 +78,15 @@ void Poster::intend(Extent frames) noexcept
     posting_->store(pack(frames), release);
 }
 
+void Poster::extend(Extent frames) noexcept
+{
+    intend(frames); // before it is promised
+    std::uint64_t told = view_->board->reach.mixed_to.load(std::memory_order_relaxed);
+    while (told < frames.end && !view_->board->reach.mixed_to.compare_exchange_weak(told, frames.end, release))
+        ;
+    post(frames); // the fence between the promise and the look at the ranges is the one behind the bumps
+}
+
 // Whether somebody else has changed one of the blocks since they were last looked at.
 bool Poster::moved(Batch& batch) const noexcept
 {
@@ -90,7 +106,7 @@ void Poster::settle(Batch& batch) noexcept
     std::uint64_t from = batch.from; // of the turn that the batch's last frame belongs to
     std::uint32_t late = 0;          // frames of the batch that belong to the turn after that
     // A frame that has certainly been played leaves its place to the next turn. (One that is only
-    // probably played is silenced by the device or scrubbed by the engine.)
+    // probably played is silenced by the device, or replaced when its place comes within reach again.)
     const auto overtaken = [&] {
         const std::uint64_t played = playhead_.published(playhead_.context);
         if (played <= from + late)
@@ -139,11 +155,12 @@ bool Poster::repair_word(const abi::Word64& posting, std::uint64_t& last) noexce
 
 unsigned Poster::repair() noexcept
 {
-    unsigned repaired = repair_word(view_->board->engine.posting, last_postings_[abi::max_slots]) ? 1 : 0;
+    unsigned repaired = repair_word(view_->board->engine.posting, last_engine_) ? 1 : 0;
     for (std::uint64_t active = view_->board->engine.active.load(acquire); active != 0; active &= active - 1) {
         const auto slot = static_cast<std::uint32_t>(std::countr_zero(active));
-        const abi::Word64& posting = view_->board->slots[slot].stream.posting;
-        repaired += repair_word(posting, last_postings_[slot]) ? 1 : 0;
+        const abi::SlotStream& stream = view_->board->slots[slot].stream;
+        repaired += repair_word(stream.posting, last_postings_[slot]) ? 1 : 0;
+        repaired += repair_word(stream.tending, last_tendings_[slot]) ? 1 : 0;
     }
     return repaired;
 }

@@ -50,6 +50,19 @@ constexpr std::uint32_t batch_frames(const BoardView& view) noexcept
 }
 static_assert(abi::block_frames * abi::max_channels <= batch_samples);
 
+// Whoever has extended the reach had seen that the frames before this are played. Any value, if somebody lies.
+inline std::uint64_t played_by_others(const BoardView& view) noexcept
+{
+    const std::uint64_t told = view.board->reach.mixed_to.load(std::memory_order_relaxed);
+    return told - std::min<std::uint64_t>(told, view.geometry.reach_frames);
+}
+
+// Up to where others may have mixed by what the board said before the caller's last store to it: a reach ahead of
+// `published` (a Playhead's), or more where somebody has a newer position. A full fence is in it, so that who
+// extends the reach sees that store, or this sees how far he does (tests/model: write-without-fence,
+// drop-without-fence).
+std::uint64_t mixed_to(const BoardView& view, std::uint64_t published) noexcept;
+
 // One process' (thread's) hand in the protocol. Not shared between threads.
 class Poster {
 public:
@@ -58,6 +71,12 @@ public:
 
     // Brings the ring up to date over `frames` (at most one ring is done, the earliest part).
     void post(Extent frames) noexcept;
+
+    // Mixes what has come within reach, the end of `frames`, since somebody did so before, their start: what writers
+    // have left in their lanes beyond the reach. Whoever is at it, the engine or a client in its place, says so
+    // before it looks at the ranges (abi::Reach); two at a time do no harm. One that is stopped or dies here is
+    // repaired like any poster.
+    void extend(Extent frames) noexcept;
 
     // Says that `frames` are going to be posted: from now on others do it if this poster is stopped or killed.
     // To be called before the change is visible; post() ends it, or intend({}).
@@ -88,7 +107,10 @@ private:
     const BoardView* view_;
     abi::Word64* posting_;
     Playhead playhead_;
-    std::array<std::uint64_t, abi::max_slots + 1> last_postings_{};
+    // What the words of each slot said at the last look, and the engine's.
+    std::array<std::uint64_t, abi::max_slots> last_postings_{};
+    std::array<std::uint64_t, abi::max_slots> last_tendings_{};
+    std::uint64_t last_engine_ = 0;
 };
 
 } // namespace ringmix::core

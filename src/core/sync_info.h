@@ -31,6 +31,13 @@ constexpr std::uint64_t frame_duration(std::uint32_t rate) noexcept
     return ((billion / rate) << 32) + ((billion % rate) << 32) / rate;
 }
 
+// An engine that is later than this is stopped, starved or dead. Much less than the reach of the smallest ring: it is
+// not noticed until then.
+constexpr std::int64_t longest_delay_ns(const abi::Geometry& geometry) noexcept
+{
+    return 2 * std::int64_t{geometry.cycle_ns};
+}
+
 // Writes the next snapshot. The engine's thread only; wait-free.
 void publish(abi::SyncRing& ring, const SyncSnapshot& snapshot) noexcept;
 

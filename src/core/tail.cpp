@@ -66,9 +66,10 @@ void leave_tail(const BoardView& view, abi::Slot& slot, Extent range, Ending end
     stream.phase.store(phase | abi::tail_flag, release);
 }
 
-Ending retire(const BoardView& view, abi::Slot& slot, Poster& poster, Extent frames) noexcept
+Ending retire(const BoardView& view, abi::Slot& slot, Poster& poster, std::uint64_t now,
+              std::uint64_t published) noexcept
 {
-    const std::uint64_t horizon = frames.start + view.geometry.margin_frames;
+    const std::uint64_t horizon = now + view.geometry.margin_frames;
     const Extent range = unpack(slot.stream.range.load(acquire), horizon);
     Ending ending = ending_at(range, horizon, fade_frames(view.geometry.rate));
     if (range.empty()) { // it may have died in leave_tail(), before it showed the tail
@@ -76,10 +77,11 @@ Ending retire(const BoardView& view, abi::Slot& slot, Poster& poster, Extent fra
         ending.end = unpack(slot.tail.range.load(acquire), horizon).end;
         ending.cut = ending.end - std::min(slot.tail.fade_frames.load(relaxed), ending.end);
     } else {
-        leave_tail(view, slot, range, ending, frames.start);
+        leave_tail(view, slot, range, ending, now);
     }
-    poster.post(frames);
-    slot.stream.posting.store(0, release); // not before: if this process dies as well, others repair by it
+    poster.post({now, mixed_to(view, published)});
+    slot.stream.posting.store(0, release); // not before: if this process dies as well, others repair by them
+    slot.stream.tending.store(0, release);
     return ending;
 }
 

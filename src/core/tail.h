@@ -31,12 +31,12 @@ constexpr Ending ending_at(Extent range, std::uint64_t horizon, std::uint64_t fa
 // stopped at any instruction, and whoever recombines meanwhile, leaves no frame in the sum twice.
 // `range`: the stream's, as published. `now`: frames before it are past changing.
 // One that is not heard leaves the tail of the one before it as it is: there is only one. Afterwards the
-// frames from `now` on must be posted.
+// frames from `ending.cut` on must be posted.
 void leave_tail(const BoardView& view, abi::Slot& slot, Extent range, Ending ending, std::uint64_t now) noexcept;
 
-// The client of `slot` is dead and its lines are the caller's: ends its stream, wherever it was, and posts
-// all `frames` (from now to the reach), which does again what the dead poster was doing. Returns where it
-// ended.
-Ending retire(const BoardView& view, abi::Slot& slot, Poster& poster, Extent frames) noexcept;
+// The client of `slot` is dead and its lines are the caller's: ends its stream, wherever it was, and posts all from
+// `now` to the reach, which does again what the dead poster was doing. `published`: see Playhead. Returns where it ended.
+Ending retire(const BoardView& view, abi::Slot& slot, Poster& poster, std::uint64_t now,
+              std::uint64_t published) noexcept;
 
 } // namespace ringmix::core

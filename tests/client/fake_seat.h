@@ -11,6 +11,7 @@
 #include "core/gain.h"
 #include "tests/core/fake_board.h"
 
+#include <atomic>
 #include <cstring>
 #include <vector>
 
@@ -22,7 +23,7 @@ public:
     bool gone = false;   // the server
     bool kernel = false; // there is a kernel's PCM behind it
     os::KernelPcm::Position position{0, 0, true, false};
-    mutable int questions = 0; // that the kernel was asked
+    mutable std::atomic<int> questions{0}; // that the kernel was asked
 
     std::int64_t clock_ns() const noexcept override { return now_ns; }
     bool server_gone() const noexcept override { return gone; }

@@ -5,6 +5,7 @@
 #include "client/attachment.h"
 #include "fake_server.h"
 #include "os/memory.h"
+#include "os/timer.h"
 #include "tests/core/fake_board.h"
 
 #include <cerrno>
@@ -22,6 +23,7 @@ struct Gifts {
     os::Descriptor board = os::make_sealed_memory("board", core::board_bytes(geometry));
     os::Descriptor arena = os::make_sealed_memory("arena", arena_bytes);
     os::Descriptor ring = os::make_sealed_memory("ring", geometry.ring_bytes);
+    os::Timer silence;
     std::uint64_t board_bytes = core::board_bytes(geometry);
 
     Gifts()
@@ -40,7 +42,7 @@ Outcome attach(const Gifts& gifts)
         expect<protocol::Hello>(socket);
         auto message = welcome_for(5);
         message.board_bytes = gifts.board_bytes;
-        const int descriptors[] = {gifts.board.get(), gifts.arena.get(), gifts.ring.get()};
+        const int descriptors[] = {gifts.board.get(), gifts.arena.get(), gifts.ring.get(), gifts.silence.fd()};
         reply(socket, message, descriptors);
         wait_closed(socket);
     });

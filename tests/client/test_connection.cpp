@@ -11,7 +11,7 @@
 using namespace ringmix;
 using namespace ringmix::tests;
 
-TEST_CASE("connection: a player is welcomed with three descriptors")
+TEST_CASE("connection: a player is welcomed with four descriptors")
 {
     const RuntimeDirectory directory;
     protocol::Hello hello{};
@@ -26,7 +26,7 @@ TEST_CASE("connection: a player is welcomed with three descriptors")
         Connection connection(address);
         CHECK(connection.welcome().slot == 5);
         CHECK(connection.welcome().server_pid == 4711);
-        CHECK(connection.descriptors().size() == 3);
+        CHECK(connection.descriptors().size() == 4);
         CHECK(connection.path() == address.socket);
         CHECK(connection.socket() >= 0);
         CHECK_FALSE(connection.server_gone());
@@ -170,7 +170,7 @@ TEST_CASE("connection: silent and garbled servers")
     }
     SUBCASE("descriptors missing")
     {
-        for (const std::size_t count : {std::size_t{0}, std::size_t{2}, std::size_t{4}})
+        for (const std::size_t count : {std::size_t{0}, std::size_t{3}, std::size_t{5}})
             CHECK(with([&](int socket) { welcome(socket, welcome_for(0), count); }).error == EPROTO);
     }
     SUBCASE("a slot that does not exist")

@@ -86,14 +86,16 @@ struct Playing : test::FakeSeat {
         const client::ChannelArea area{reinterpret_cast<const std::byte*>(samples.data()), sizeof(std::int16_t)};
         stream.write(position, {&area, 1}, frames);
     }
-    // Frames from now to the reach that are not in the ring as the lanes say, and that nobody says he posts.
+    // Frames that can still be changed, up to the reach, that are not in the ring as the lanes say, and that nobody says
+    // he posts.
     std::uint64_t forgotten()
     {
         core::BoardView other = view();
         other.ring = scratch.data();
         const core::Extent posting = core::unpack(slot().stream.posting.peek(), played);
         std::uint64_t count = 0;
-        for (std::uint64_t frame = played; frame < played + geometry().reach_frames; frame++) {
+        const std::uint64_t horizon = played + geometry().margin_frames;
+        for (std::uint64_t frame = horizon; frame < played + geometry().reach_frames; frame++) {
             const std::uint64_t at = frame % geometry().ring_frames * view().frame_bytes;
             core::recombine(other, frame, 1);
             const bool same = std::memcmp(scratch.data() + at, view().ring + at, view().frame_bytes) == 0;

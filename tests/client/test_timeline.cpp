@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-#include "fake_seat.h"
+#include "kernel_seat.h"
 
 #include <doctest/doctest.h>
 
@@ -11,17 +11,9 @@ namespace {
 
 constexpr std::int64_t ms = 1'000'000;
 
-abi::Geometry kernel_device()
-{
-    abi::Geometry g = test::small_device();
-    g.device_kind = abi::device_kernel;
-    g.boundary = std::uint64_t{4096} << 40;
-    return g;
-}
-
 // A seat whose server was last heard of at frame 48000, 300 ms ago: the kernel is asked from now on.
 struct Silent : FakeSeat {
-    Silent() : FakeSeat(kernel_device())
+    Silent() : FakeSeat(test::kernel_device())
     {
         world.kernel = true;
         world.now_ns = 2'000'000'000;

@@ -223,7 +223,7 @@ TEST_CASE("tail: a client that dies at any instruction of its end fades as promi
             const Scene after(true);
             copy_slot(sight, after.slot);
             Poster engine(after.board.view(), after.board.board().engine.posting, after.board.playhead());
-            retire(after.board.view(), after.slot, engine, ahead);
+            retire(after.board.view(), after.slot, engine, now, now - 100);
             CHECK(test::wrong_samples(after.board, {{after.lane_ended()}}, ahead) == 0);
         });
     if (!done)
@@ -241,7 +241,7 @@ TEST_CASE("tail: what a dead client was posting stays marked until it is posted 
         marked &= scene.slot.stream.posting.load() != 0;
     };
     Poster engine(scene.board.view(), scene.board.board().engine.posting, scene.board.playhead());
-    retire(scene.board.view(), scene.slot, engine, ahead);
+    retire(scene.board.view(), scene.slot, engine, now, now - 100);
     CHECK(looks > 0);
     CHECK(marked);
     CHECK(scene.slot.stream.posting.load() == 0);

@@ -1,24 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * protocol.pml: the block protocol of src/core/post.cpp, as all configurations here use it. README.md
- * says what is abstracted and how.
- *
- * Before including it a configuration defines
+ * says what is abstracted and how. Before including it a configuration defines
  *   POSTERS   processes that post; numbers 0 ... POSTERS - 1, their bits in masks
  *   LANES     the first so many of them have a lane (2 or 3)
  *   RING      blocks of the device's ring
- *   DEPTH     stores that a processor may hold back
- * and perhaps
+ *   DEPTH     stores that a processor may hold back; and perhaps
  *   TURNS     the device plays: blocks have absolute numbers, the place in the ring is the number
  *             modulo RING. Without it the ring is all ahead of the device, and block == place.
- *   REACH     as without TURNS, but there is a published position, so that not all may be written yet
+ *   PROMISES  as without TURNS, but some blocks are beyond reach until somebody says that he mixes them
  *   WATCHED   the poster whose `posting` is looked at
  *   CHANGER   this poster's lane changes: its cells are words of their own
  *   WEAK      stores to the ring overtake others, and a bump does not order what follows (ARM64)
  * or one of the mutations NO_VERSION_CHECK, NO_FENCE (before the check), NO_BUMP_FENCE,
- * NO_POSITION_CHECK, LOOK_AFTERWARDS_ONLY (no look at the position before the first recombination).
- *
- * Every process that includes poster_variables can use the inlines; `me` is its number.
+ * NO_POSITION_CHECK, LOOK_AFTERWARDS_ONLY (no look at the position before the first recombination). Every process that includes poster_variables can use the inlines; `me` is its number.
  */
 
 #define BIT(p) (1 << (p))
@@ -29,8 +24,11 @@
 byte range[LANES];     /* blocks 0 ... range - 1 are valid: one word, as in the code */
 byte posting[POSTERS]; /* 0, or what post() marks: WORD(first, count) */
 byte ring[RING];       /* the device's ring, see CONTENT */
-#if defined(TURNS) || defined(REACH)
+#ifdef TURNS
 byte published;        /* blocks before it are played and silenced, says the engine */
+#endif
+#ifdef PROMISES
+byte mixed_to;         /* Reach::mixed_to: blocks before it are mixed, or about to be by who said so */
 #endif
 #ifdef CHANGER
 bit cell[2];           /* content of the changer's blocks: old (0) or new (1) */
@@ -71,6 +69,7 @@ byte last_store[RING]; /* who wrote the ring here last; only set where it matter
 #define TO_RANGE 10
 #define TO_POSTING 11
 #define TO_PUBLISHED 12
+#define TO_MIXED 13   /* only ever raised */
 #define TO_CELL 14    /* + block */
 #define TO_VERSION 20 /* + place; WEAK only */
 #define RETIRE_RANGE 30 /* of lane DEAD, written by another process */
@@ -100,8 +99,11 @@ inline land(p) /* the oldest store of processor p reaches memory */
         :: where == TO_RANGE -> range[p] = what
 #endif
         :: where == TO_POSTING -> posting[p] = what
-#if defined(TURNS) || defined(REACH)
+#ifdef TURNS
         :: where == TO_PUBLISHED -> published = what
+#endif
+#ifdef PROMISES
+        :: where == TO_MIXED -> mixed_to = (what > mixed_to -> what : mixed_to)
 #endif
 #ifdef CHANGER
         :: where == TO_CELL -> cell[0] = what

@@ -4,8 +4,8 @@
  * within reach. Poster 0 writes blocks 0 and 1, in one batch, or with ONE_BY_ONE in two. It may be
  * delayed at any instruction, longer than the ring lasts, and then goes on; or with DIE it may stop for
  * ever, and with RETIRE the engine is told. Poster 1 writes WRITES blocks, from block FIRST on. Poster 2
- * is the engine. Mutations: LOOK_AFTERWARDS_ONLY, NO_POSITION_CHECK, NO_SCRUB, and ONLY_WHILE_ACTIVE: the
- * engine mixes what comes within reach only while somebody has a lane, here until poster 0 is done.
+ * is the engine. Mutations: LOOK_AFTERWARDS_ONLY, NO_POSITION_CHECK, and ONLY_WHILE_ACTIVE: the engine
+ * mixes what comes within reach only while somebody has a lane, here until poster 0 is done.
  */
 
 #define LATE 0
@@ -179,15 +179,6 @@ proctype engine(byte me)
     do
     :: atomic { hw != position ->
             position = hw;
-#ifndef NO_SCRUB
-#if RING - REACH > 1
-            if
-            :: position >= 2 -> store(TO_RING + PLACE(position - 2), 0)
-            :: else
-            fi;
-#endif
-            store(TO_RING + PLACE(position - 1), 0);
-#endif
             store(TO_PUBLISHED, position)
         };
         atomic { fence(); first = (mixed_to < now -> now : mixed_to); end = position + REACH; mixed_to = end };

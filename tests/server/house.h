@@ -23,9 +23,10 @@ class FakeDevice final : public Device {
 public:
     static constexpr std::uint32_t ring_frames = 4096;
 
-    FakeDevice() : ring_(ring_frames * 4)
+    explicit FakeDevice(std::uint32_t kind) : ring_(ring_frames * 4)
     {
-        shape_.kind = abi::device_virtual;
+        shape_.kind = kind;
+        shape_.boundary = kind == abi::device_kernel ? std::uint64_t{ring_frames} << 40 : 0;
         shape_.format = abi::format_s16;
         shape_.channels = 2;
         shape_.rate = 48000;
@@ -43,6 +44,8 @@ public:
     void wait(std::int64_t) noexcept override {}
     DevicePosition update() noexcept override
     {
+        if (next_frame != 0 && updates++ > 0)
+            frame = next_frame;
         constexpr std::int64_t hour = 3'600'000'000'000;
         return {frame, frame, os::monotonic_ns() + hour, state};
     }
@@ -69,6 +72,8 @@ public:
     }
 
     std::uint64_t frame = 0;
+    std::uint64_t next_frame = 0; // where it is found at the second look
+    int updates = 0;
     std::uint32_t state = DevicePosition::running;
     int resets = 0;
     int reset_error = 0;
@@ -92,9 +97,9 @@ public:
 };
 
 struct House {
-    explicit House(const std::string& output = {})
-        : requests(options, names, [this] {
-              auto made = std::make_unique<FakeDevice>();
+    explicit House(const std::string& output = {}, std::uint32_t kind = abi::device_virtual)
+        : requests(options, names, [this, kind] {
+              auto made = std::make_unique<FakeDevice>(kind);
               device = made.get();
               return std::make_unique<Instance>(std::move(made), options, nullptr, names, bell);
           })

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 using namespace ringmix;
@@ -103,7 +104,7 @@ TEST_CASE("engine: a device that cannot be restarted is tried now and then, coun
     CHECK_MESSAGE(Stderr::count_of(text, "has stopped") == 1, text);
 }
 
-TEST_CASE("engine: everything is silenced for two cycles behind the device")
+TEST_CASE("engine: two cycles behind the device are left alone")
 {
     for (const std::uint32_t rate : {8000u, 48000u, 192000u, 384000u}) {
         for (const std::uint32_t buffer : {0u, rate / 25, rate / 4}) {
@@ -126,29 +127,23 @@ TEST_CASE("engine: everything is silenced for two cycles behind the device")
     }
 }
 
-TEST_CASE("engine: a store behind the device is silenced, and nothing else is")
+TEST_CASE("engine: what is stored behind the device is replaced before it is played, also while nobody plays")
 {
     House house;
-    FakeSession player;
-    house.greet(player);
-    house.configure(player);
-    house.play(player, {0, 100000});
     house.device->frame = 5000;
     house.step();
     const abi::Geometry& geometry = house.requests.instance()->view().geometry;
-    const std::uint64_t silenced = geometry.ring_frames - geometry.reach_frames; // behind the device
-    const auto store = [&](std::uint64_t frame, std::int16_t value) {
-        std::memcpy(house.device->ring() + frame % geometry.ring_frames * 4, &value, sizeof value);
-    };
-    for (std::uint64_t frame = 5000 - silenced; frame < 5000; frame++)
-        store(frame, 123); // by somebody who was late
-    house.step();
-    for (std::uint64_t frame = 5000 - silenced; frame < 5000; frame++)
-        if (house.device->sample(frame) != 0)
-            FAIL_CHECK("frame " << frame);
-    for (std::uint64_t frame = 5000; frame < 5000 + geometry.reach_frames; frame++)
-        if (house.device->sample(frame) != 1000)
-            FAIL_CHECK("frame " << frame);
+    const std::uint64_t left_alone = geometry.ring_frames - geometry.reach_frames; // behind the device
+    const std::int16_t late = 123;
+    for (std::uint64_t frame = 5000 - left_alone; frame < 5000; frame++)
+        std::memcpy(house.device->ring() + frame % geometry.ring_frames * 4, &late, sizeof late);
+    for (std::uint64_t more = 0; more <= left_alone; more += left_alone / 4) {
+        house.device->frame = 5000 + more;
+        house.step();
+        for (std::uint64_t frame = 5000 + more; frame < 5000 + more + geometry.reach_frames; frame++)
+            if (house.device->sample(frame) != 0)
+                FAIL_CHECK("frame " << frame);
+    }
 }
 
 TEST_CASE("engine: what a stopped client leaves half mixed is repaired and counted")
@@ -272,4 +267,46 @@ TEST_CASE("engine: what was played is not heard again when the 40 bits of its en
     house.step();
     for (std::uint64_t f = house.device->frame; f < (std::uint64_t{1} << 40) + 500; f++)
         REQUIRE(house.device->sample(f) == 0);
+}
+
+TEST_CASE("engine: says how far it mixes, and that it lives")
+{
+    House house;
+    FakeSession player;
+    house.greet(player);
+    house.configure(player);
+    house.device->frame = 1000;
+    house.step();
+    const core::BoardView& view = house.requests.instance()->view();
+    CHECK(view.board->reach.mixed_to.load() == 1000 + view.geometry.reach_frames);
+    // The timer that clients sleep on is ahead by some cycles, and is pushed on.
+    const int silence = house.requests.instance()->descriptors()[3];
+    const auto left_ns = [&] {
+        itimerspec left{};
+        REQUIRE(::timerfd_gettime(silence, &left) == 0);
+        return left.it_value.tv_sec * 1'000'000'000 + left.it_value.tv_nsec;
+    };
+    CHECK(left_ns() > 0);
+    CHECK(left_ns() <= 3 * view.geometry.cycle_ns);
+    os::sleep_ns(view.geometry.cycle_ns);
+    const auto before = left_ns();
+    house.step();
+    CHECK(left_ns() > before);
+}
+
+TEST_CASE("engine: one that was stopped for longer than a turn, while clients tended the ring, stores nothing old")
+{
+    House house({}, abi::device_kernel);
+    FakeSession player;
+    house.greet(player);
+    house.configure(player);
+    house.play(player, {0, 5000});
+    const core::BoardView& view = house.requests.instance()->view();
+    const std::uint64_t mixed = 100 + view.geometry.reach_frames;
+    house.device->frame = 100;
+    house.device->next_frame = 6000; // after the cycle's first look
+    view.board->reach.mixed_to = 6000 + view.geometry.reach_frames;
+    house.requests.instance()->engine().cycle();
+    for (std::uint64_t frame = 100; frame < mixed; frame++)
+        REQUIRE(house.device->sample(frame) == 0);
 }

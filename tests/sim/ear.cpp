@@ -14,24 +14,6 @@ Ear* ear = nullptr;
 void hear_next(const std::byte* bytes) { ear->heard_next(bytes); }
 void hear_silence(std::uint64_t count) { ear->heard_silence(count); }
 
-void Counts::add(const Counts& other)
-{
-    auto* mine = reinterpret_cast<std::uint64_t*>(this);
-    const auto* its = reinterpret_cast<const std::uint64_t*>(&other);
-    for (std::size_t i = 0; i < sizeof *this / sizeof *mine; i++)
-        mine[i] += its[i];
-}
-
-std::string Counts::text() const
-{
-    return fmt::format(
-        "{} frames, {} with sound; excused: {} either, {} in the gap, {} in flight, {} unreached, {} engine stood, "
-        "{} restart; {} streams, {} calls, {} wakes ({} for nothing), {} xruns, {} drains, {} gains, "
-        "{} deaths, {} stops",
-        frames, sounding, either, gap, in_flight, unreached, engine_stood, restart, streams, calls, wakes, idle_wakes,
-        xruns, drains, gains, deaths, stops);
-}
-
 std::uint64_t Ear::now() const noexcept
 {
     if (truth_.is_virtual) {
@@ -147,7 +129,8 @@ void Ear::time_passes()
         return;
     if (engine_stalled())
         engine_stood_ns_ = world->now();
-    if (engine_->interrupted && world->now() - engine_->since > 5 * ms)
+    if ((engine_->interrupted && world->now() - engine_->since > 5 * ms) || world->stopped(engine_->process) ||
+        world->dead(engine_->process))
         engine_trouble_ns_ = world->now();
     if (engine_->waits != engine_waits_) { // it has finished a cycle
         engine_waits_ = world->looks = engine_->waits;
@@ -307,11 +290,16 @@ bool Ear::excused(std::uint64_t frame, const std::vector<Part>& parts)
         counts.restart++;
         return true;
     }
-    if (frame >= sure_ || (truth_.is_virtual && now() > frame + truth_.rate / 20)) {
+    if ((frame >= sure_ && !truth_.tended) || (truth_.is_virtual && now() > frame + truth_.rate / 20)) {
         counts.unreached++;
         return true;
     }
-    if (engine_stalled() || (truth_.is_virtual && world->now() < engine_stood_ns_ + 12 * ms)) {
+    if ((engine_stalled() || engine_late()) &&
+        std::any_of(parts.begin(), parts.end(), [&](const Part& part) { return part.score->gain_unsure(frame); })) {
+        counts.engine_stood++;
+        return true;
+    }
+    if ((engine_stalled() && !truth_.tended) || (truth_.is_virtual && world->now() < engine_stood_ns_ + 12 * ms)) {
         counts.engine_stood++;
         return true;
     }
@@ -330,6 +318,9 @@ bool Ear::excused(std::uint64_t frame, const std::vector<Part>& parts)
             continue;
         const std::uint64_t place = (frame % truth_.ring + truth_.ring - batch.from % truth_.ring) % truth_.ring;
         if (place >= batch.frames || world->looks > fibre.looks + repaired)
+            continue;
+        // Clients notice after two cycles and a look, and then look twice.
+        if (truth_.tended && world->now() - fibre.since > ns_of(7 * truth_.cycle) + 2 * ms)
             continue;
         counts.in_flight++;
         return true;

@@ -37,6 +37,8 @@ public:
     struct Truth {
         std::uint32_t rate, ring, margin, reach, latency;
         bool is_virtual;
+        bool tended;         // the programs live, whatever becomes of the server: nothing may be missing
+        std::uint32_t cycle; // of the engine, frames
         Sink sink;
         std::uint32_t fade; // frames
         std::uint32_t lag;  // the position that programs know is behind the true one by this at most,

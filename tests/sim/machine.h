@@ -100,6 +100,8 @@ struct Machine {
     std::uint64_t log_lines = 0;
     std::map<std::uint32_t, std::uint32_t> slots; // that programs were welcomed to
     bool device_gone = false;
+    std::uint32_t server = 0; // its process
+    bool server_gone() const { return world->dead(server); }
     Temper engine_temper;
 };
 Machine& machine();

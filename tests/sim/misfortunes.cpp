@@ -67,8 +67,8 @@ std::int64_t ns_until_frame(std::uint64_t frame)
 
 const char* misfortune_name(Misfortune misfortune)
 {
-    static constexpr const char* names[] = {"none",      "stops",       "fails",       "jumps",
-                                            "unplugged", "long sleeps", "late frames", "turns"};
+    static constexpr const char* names[] = {"none",        "stops",       "fails", "jumps",        "unplugged",
+                                            "long sleeps", "late frames", "turns", "server stops", "server dies"};
     return names[static_cast<std::size_t>(misfortune)];
 }
 
@@ -115,6 +115,20 @@ void plan_misfortunes(Misfortune misfortune, double seconds)
                 const std::int64_t about = ns_until_frame(std::uint64_t{1} << 39);
                 sleep_all(about + world->dice().between(-300 * ms, 0));
             });
+        break;
+    case Misfortune::server_stops:
+        for (std::int64_t i = 0; i < times; i++)
+            world->at(some_time(), [ns = dice.between(ms, 2 * second)] {
+                world->note("the server is stopped for ms", static_cast<std::uint64_t>(ns / ms));
+                world->stop(machine().server, world->now() + ns);
+            });
+        break;
+    case Misfortune::server_dies:
+        world->at(some_time(), [] {
+            world->note("the server dies");
+            machine().listener = nullptr;
+            world->kill(machine().server);
+        });
         break;
     default:
         break;

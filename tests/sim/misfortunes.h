@@ -12,13 +12,15 @@ namespace ringmix::sim {
 
 enum class Misfortune {
     none,
-    stops,       // the device stops, for a short while: it is restarted at once
-    fails,       // and it cannot be restarted for longer than any time-out
-    jumps,       // its position leaps
-    unplugged,   // it goes for good
-    long_sleeps, // nobody runs for hours or days, and the device plays on
-    late_frames, // the same at the beginning, so that frame numbers are large
-    turns,       // the same, until numbers of 40 bits come round
+    stops,        // the device stops, for a short while: it is restarted at once
+    fails,        // and it cannot be restarted for longer than any time-out
+    jumps,        // its position leaps
+    unplugged,    // it goes for good
+    long_sleeps,  // nobody runs for hours or days, and the device plays on
+    late_frames,  // the same at the beginning, so that frame numbers are large
+    turns,        // the same, until numbers of 40 bits come round
+    server_stops, // the server is stopped now and then, at any instruction, for longer than the ring lasts
+    server_dies,  // and at last for ever
 };
 const char* misfortune_name(Misfortune misfortune);
 

@@ -77,7 +77,7 @@ void Player::run()
         only_device_rate_ = dice_.one_in(3);
         const PcmWishes wishes = choose();
         if (!pcm_.open(fmt::format("p{}.{}", index_, ++opened_), wishes)) {
-            if (machine().device_gone)
+            if (machine().device_gone || machine().server_gone())
                 return;
             if (pcm_.error != EBUSY && pcm_.error != ENODEV && pcm_.error != ETIMEDOUT)
                 fail("open gives {}", pcm_.error);
@@ -86,7 +86,7 @@ void Player::run()
         PcmWishes next = wishes;
         do {
             if (!pcm_.configure(next)) {
-                if (pcm_.error == ENODEV && machine().device_gone)
+                if (pcm_.error == ENODEV && (machine().device_gone || ear->truth().tended))
                     break;
                 if (pcm_.error != ENOMEM)
                     fail("hw_params gives {}", pcm_.error);
@@ -102,7 +102,7 @@ void Player::run()
             next.map = wishes.map;
         } while (!pcm_.lost());
         pcm_.close();
-        if (machine().device_gone)
+        if (machine().device_gone || machine().server_gone())
             return;
     }
 }
@@ -348,7 +348,7 @@ void mix_gains(std::uint64_t seed, std::int64_t mean_ns)
         try {
             change_one(connection, score, dice);
         } catch (const client::ClientError& error) {
-            if (machine().device_gone)
+            if (machine().device_gone || machine().server_gone())
                 return;
             fail("the mixer is told: {}", error.what());
         }

@@ -84,13 +84,19 @@ void choose_tempers(Plan& plan, Dice& dice)
     plan.engine.latency_ns = 30 * us;
 }
 
+bool serverless(const Plan& plan)
+{
+    return plan.misfortune == Misfortune::server_stops || plan.misfortune == Misfortune::server_dies;
+}
+
 void choose_misfortune(Plan& plan, Dice& dice, const std::string& asked)
 {
     using enum Misfortune;
-    const auto chosen =
-        dice.one_in(2) ? none : dice.pick({stops, stops, fails, jumps, unplugged, long_sleeps, late_frames, turns});
+    const auto chosen = dice.one_in(2) ? none
+                                       : dice.pick({stops, stops, fails, jumps, unplugged, long_sleeps, late_frames,
+                                                    turns, server_stops, server_stops, server_dies, server_dies});
     plan.misfortune = chosen;
-    for (int i = 0; i <= static_cast<int>(turns); i++)
+    for (int i = 0; i <= static_cast<int>(server_dies); i++)
         if (asked == misfortune_name(static_cast<Misfortune>(i)))
             plan.misfortune = static_cast<Misfortune>(i);
     const bool sleeps = plan.misfortune == long_sleeps || plan.misfortune == late_frames || plan.misfortune == turns;
@@ -98,6 +104,11 @@ void choose_misfortune(Plan& plan, Dice& dice, const std::string& asked)
         plan.is_virtual = false;
     if (plan.misfortune == late_frames || plan.misfortune == turns)
         plan.card.boundary_bits = 62; // nobody looks at its pointer for longer than it would take to come round
+    if (serverless(plan)) {           // it is the server's misfortune, not the programs'
+        plan.program.stop = plan.program.death = 0;
+        plan.engine.stop = plan.misfortune == server_stops ? plan.engine.stop : 0;
+        plan.engine.stop_ns = 2 * second;
+    }
     if (plan.is_virtual) {
         plan.card = {};
         plan.latency = 0;
@@ -147,6 +158,8 @@ Ear::Truth truth_of(const Plan& plan)
     truth.reach = plan.ring - std::min(2 * cycle + plan.rate / 1000, plan.ring / 2);
     truth.latency = plan.latency;
     truth.is_virtual = plan.is_virtual;
+    truth.tended = serverless(plan);
+    truth.cycle = cycle;
     truth.sink = {plan.format, plan.channels, plan.clip == abi::clip_soft, plan.dither == abi::dither_tpdf};
     truth.fade = plan.rate * abi::fade_ms / 1000;
     truth.fifo = plan.card.fifo_frames;
@@ -205,6 +218,7 @@ public:
     {
         const std::uint32_t process = world->new_process();
         machine().programs[process] = {"ringmixd"};
+        machine().server = process;
         machine().engine_temper = plan_.engine;
         world->spawn("ringmix-control", process, [this] { serve(plan_); }).temper = plan_.server;
         for (unsigned i = 0; i < plan_.players; i++)

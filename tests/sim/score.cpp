@@ -276,7 +276,7 @@ void Score::check_start(std::uint64_t first, bool stood) const
     const std::uint64_t high = ear_.high();
     const Ear::Truth& truth = ear_.truth();
     const std::uint64_t slack = std::clamp<std::uint64_t>(stream_buffer_ / 16, truth.rate / 2000, truth.rate / 50);
-    if (!ear_.quiet_since(began_ns_) || ear_.engine_late())
+    if (!ear_.quiet_since(began_ns_) || (ear_.engine_late() && !ear_.truth().tended))
         return; // positions are what they are
     if (first < low_ + (stood ? 0 : slack))
         fail("{}: begins at frame {}, before {} + {}", name_, first, low_, slack);

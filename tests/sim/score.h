@@ -126,6 +126,8 @@ public:
     bool muted = false;
     bool open() const noexcept { return !silent_ && !dead_; }
     void watch_gain();
+    // The server has just changed the gain from `frame` or earlier on, and has perhaps not come to post that.
+    bool gain_unsure(std::uint64_t frame) const noexcept;
 
 private:
     struct Run {
@@ -217,6 +219,7 @@ private:
     std::vector<Ramp> ramps_;
     std::vector<Asked> asked_, perhaps_asked_;
     std::uint64_t gain_word_ = 0;
+    std::int64_t newest_ramp_ns_ = 0;
 };
 
 } // namespace ringmix::sim

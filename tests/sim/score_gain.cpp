@@ -59,6 +59,7 @@ void Score::watch_gain()
     if (!gain.flat) {
         if ((start < made->low || start > ear_.high()) && ear_.quiet_time() && !ear_.engine_late())
             fail("{}: gain changes from frame {} on, not between {} and {}", name_, start, made->low, ear_.high());
+        newest_ramp_ns_ = world->now();
         const auto from = static_cast<std::uint32_t>(gain_at(start));
         std::erase_if(ramps_, [&](const Ramp& ramp) { return ramp.start + ramp.length + ear_.truth().rate < start; });
         ramps_.push_back({start, length, from, gain.target});
@@ -67,6 +68,11 @@ void Score::watch_gain()
     }
     target_ = gain.target;
     forget_asked(gain.target);
+}
+
+bool Score::gain_unsure(std::uint64_t frame) const noexcept
+{
+    return !ramps_.empty() && frame >= ramps_.back().start && world->now() < newest_ramp_ns_ + 20 * ms;
 }
 
 // The server makes the last of several changes, or some of those before it as well.

@@ -139,6 +139,10 @@ void World::run_until(std::int64_t end)
             queue_.push({held_until_ + dice_.between(0, 200 * us), dice_.next(), entry.fibre, entry.token});
             continue;
         }
+        if (stopped(fibre.process)) {
+            queue_.push({stopped_[fibre.process], dice_.next(), entry.fibre, entry.token});
+            continue;
+        }
         if (fibre.token == entry.token && !fibre.done && !dead(fibre.process))
             resume(fibre);
     }

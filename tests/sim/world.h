@@ -11,9 +11,11 @@
 #include "tests/sim/dice.h"
 #include "tests/sim/steps.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <fmt/format.h>
 #include <functional>
+#include <map>
 #include <memory>
 #include <queue>
 #include <span>
@@ -69,6 +71,17 @@ public:
     // Nobody runs before `until`: the machine stands, its devices do not.
     void hold(std::int64_t until);
     bool held() const noexcept { return now_ < held_until_; }
+    // Nobody of this process runs before `until`.
+    void stop(std::uint32_t process, std::int64_t until)
+    {
+        std::int64_t& stopped = stopped_[process];
+        stopped = std::max(stopped, until);
+    }
+    bool stopped(std::uint32_t process) const noexcept
+    {
+        const auto found = stopped_.find(process);
+        return found != stopped_.end() && now_ < found->second;
+    }
 
     // Fibres.
     Fibre& spawn(std::string name, std::uint32_t process, std::function<void()> body);
@@ -154,6 +167,7 @@ private:
     std::uint32_t last_process_ = 0;
     std::uint64_t at_this_time_ = 0;
     std::int64_t held_until_ = 0, held_ = 0;
+    std::map<std::uint32_t, std::int64_t> stopped_; // processes, until then
 };
 
 struct Fibre {

@@ -207,21 +207,22 @@ class Scenario:
         self.processes.append(process)
         return process
 
-    def start_all(self, pcm, env=None, players=None):
+    def start_all(self, pcm, env=None, players=None, habits=None):
         """Starts an aplay for each source, one joining after the other. players: (program, environment) in turn,
-        instead of aplay."""
+        instead of aplay. habits: further options, in turn."""
         players = players or [("aplay", {})]
+        habits = habits or [[]]
         for index, source in enumerate(self.sources):
             if index:
                 await_frames(self.card.status, STAGGER[index % len(STAGGER)], "the device to play")
             path = self.scratch / Path(source).name
             program, more = players[index % len(players)]
-            self.clients.append(self.start(f"aplay{len(self.clients)}", [program, "-q", "-D", pcm, str(path)],
-                                           (env or {}) | more))
+            command = [program, "-q", "-D", pcm, *habits[index % len(habits)], str(path)]
+            self.clients.append(self.start(f"aplay{len(self.clients)}", command, (env or {}) | more))
 
-    def play_all(self, pcm, env=None, meanwhile=None, players=None):
+    def play_all(self, pcm, env=None, meanwhile=None, players=None, habits=None):
         """start_all(), and then meanwhile(). Returns when the last sample has left the ring."""
-        self.start_all(pcm, env, players)
+        self.start_all(pcm, env, players, habits)
         if meanwhile:
             meanwhile()
         for client in self.clients:

@@ -319,8 +319,7 @@ bool Ear::excused(std::uint64_t frame, const std::vector<Part>& parts)
         const std::uint64_t place = (frame % truth_.ring + truth_.ring - batch.from % truth_.ring) % truth_.ring;
         if (place >= batch.frames || world->looks > fibre.looks + repaired)
             continue;
-        // Clients notice after two cycles and a look, and then look twice.
-        if (truth_.tended && world->now() - fibre.since > ns_of(7 * truth_.cycle) + 2 * ms)
+        if (truth_.tended && world->now() - fibre.since > repaired_ns())
             continue;
         counts.in_flight++;
         return true;
@@ -373,7 +372,8 @@ void Ear::report(std::uint64_t frame, const std::byte* bytes, const std::vector<
         text += fmt::format(" adds {} with gain {}, slot {}", static_cast<std::int64_t>(alone[0] >> 30),
                             part.score->gain_at(frame), part.score->slot());
         text += agrees(frame, bytes, without) ? " IS MISSING" : "";
-        text += likeness(frame, bytes, *part.score, part.sound(part.cell->count - 1u), without);
+        for (unsigned i = part.cell->count; i-- > 0;)
+            text += likeness(frame, bytes, *part.score, part.sound(i), without);
     }
     for (const Score* score : open_)
         text += fmt::format("\n   {}: running {} origin {} appl {} last {} gain {}; writings{}", score->name(),

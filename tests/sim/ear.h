@@ -67,6 +67,11 @@ public:
     }
     // So long may somebody stand in the middle of something without spoiling anything.
     std::int64_t grace_ns() const noexcept;
+    // So long may it take without the engine until others repair: clients notice after two cycles and a look, and then
+    // look twice.
+    std::int64_t repaired_ns() const noexcept { return ns_of(7 * truth_.cycle) + 2 * ms; }
+    // Cycles of the engine until it has done what it is asked for, however slow they are.
+    static constexpr std::uint64_t prompt = 3;
 
     Score& add_score(const std::string& name, const Voice& voice, std::uint32_t slot, std::uint32_t gain);
     Score* score_in_slot(std::uint32_t slot) noexcept;

@@ -295,6 +295,7 @@ void Score::die()
 {
     dead_ = true;
     died_ns_ = world->now();
+    died_looks_ = world->looks;
     ear_.counts.deaths++;
     if (ask_ == Ask::none) {
         low_ = ear_.low();
@@ -338,7 +339,7 @@ void Score::bury()
         ask_ = Ask::none;
         return;
     }
-    if (world->now() > died_ns_ + soon && range && !ear_.engine_late())
+    if (world->now() > died_ns_ + soon && world->looks > died_looks_ + Ear::prompt && range && !ear_.engine_late())
         fail("{}: dead, and the server has not noticed", name_);
 }
 

@@ -6,6 +6,7 @@
 #include "client/stream.h"
 #include "core/sync_info.h"
 #include "fake_seat.h"
+#include "server/engine.h"
 
 #include <csignal>
 #include <doctest/doctest.h>
@@ -86,13 +87,13 @@ struct Playing : test::FakeSeat {
         const client::ChannelArea area{reinterpret_cast<const std::byte*>(samples.data()), sizeof(std::int16_t)};
         stream.write(position, {&area, 1}, frames);
     }
-    // Frames that can still be changed, up to the reach, that are not in the ring as the lanes say, and that nobody says
-    // he posts.
-    std::uint64_t forgotten()
+    // Frames that can still be changed, up to the reach, that are not in the ring as the lanes say, and that nobody
+    // says he posts.
+    std::uint64_t forgotten(const abi::Word64& posting_word)
     {
         core::BoardView other = view();
         other.ring = scratch.data();
-        const core::Extent posting = core::unpack(slot().stream.posting.peek(), played);
+        const core::Extent posting = core::unpack(posting_word.peek(), played);
         std::uint64_t count = 0;
         const std::uint64_t horizon = played + geometry().margin_frames;
         for (std::uint64_t frame = horizon; frame < played + geometry().reach_frames; frame++) {
@@ -103,6 +104,33 @@ struct Playing : test::FakeSeat {
         }
         return count;
     }
+    std::uint64_t forgotten() { return forgotten(slot().stream.posting); }
+};
+
+// Plays the seat's ring; time stands still.
+class StandingDevice final : public server::Device {
+public:
+    explicit StandingDevice(Playing& seat) : seat_(seat) {}
+    const server::DeviceShape& shape() const noexcept override { return shape_; }
+    std::string name() const override { return "standing"; }
+    std::string identity() const override { return name(); }
+    int shared_descriptor() const noexcept override { return -1; }
+    std::byte* ring() const noexcept override { return seat_.view().ring; }
+    void start() override {}
+    void wait(std::int64_t) noexcept override {}
+    server::DevicePosition update() noexcept override
+    {
+        constexpr std::int64_t ahead = 3'600'000'000'000;
+        return {seat_.played, seat_.played, os::monotonic_ns() + ahead, server::DevicePosition::running};
+    }
+    int reset() noexcept override { return 0; }
+    bool write_output() noexcept override { return false; }
+    server::OutputState output_state() const override { return {}; }
+    void leave_running() noexcept override {}
+
+private:
+    Playing& seat_;
+    server::DeviceShape shape_{};
 };
 
 } // namespace
@@ -160,6 +188,34 @@ TEST_CASE("steps: a client that is stopped anywhere has said which frames of the
     seat.stream.drop();
     CHECK(forgotten == 0);
     CHECK(steps > 100);
+}
+
+TEST_CASE(
+    "steps: an engine that is stopped anywhere while it changes a gain has said which frames are not as they should be")
+{
+    Playing seat;
+    seat.write(0, buffer, 1000);
+    seat.stream.start();
+    StandingDevice device(seat);
+    const auto trace = std::make_unique<server::TraceRing>();
+    sem_t butler;
+    ::sem_init(&butler, 0, 0);
+    os::Timer silence;
+    server::Engine engine(device, seat.view(), *trace, butler, silence, false);
+    engine.cycle();
+    std::uint64_t steps = 0, forgotten = 0;
+    {
+        const Between others([&] {
+            steps++;
+            forgotten += seat.forgotten(seat.view().board->engine.posting);
+        });
+        engine.set_gain(seat.slot_number(), abi::unity_gain / 2);
+        engine.cycle();
+    }
+    CHECK(forgotten == 0);
+    CHECK(steps > 100);
+    CHECK(seat.forgotten() == 0);
+    ::sem_destroy(&butler);
 }
 
 // The words of a standing are the program's own: its reader is stepped through by instructions.

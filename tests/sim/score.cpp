@@ -111,7 +111,8 @@ bool Score::look_for_start()
     peek::Extent range = peek::range(slot_, low_);
     constexpr std::uint64_t far = std::uint64_t{1} << 37;
     if (range.end + far < ear_.now()) // or after a long sleep in this call
-        range = peek::range(slot_, ear_.now());
+        if (const peek::Extent later = peek::range(slot_, ear_.now()); later.start < ear_.now() + far)
+            range = later;
     place(range.start);
     return true;
 }

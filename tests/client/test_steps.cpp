@@ -73,12 +73,13 @@ struct Playing : test::FakeSeat {
     client::Stream stream;
     std::vector<std::byte> scratch; // a ring in which everything is as the lanes say
 
-    Playing() : FakeSeat(test::small_device()), stream(*this), scratch(geometry().ring_bytes)
+    explicit Playing(std::uint64_t buffer_frames = buffer)
+        : FakeSeat(test::small_device()), stream(*this), scratch(geometry().ring_bytes)
     {
         core::ChannelMap map;
         map.fill(abi::no_channel);
         map[0] = 0;
-        stream.configure(abi::format_s16, 1, buffer, map);
+        stream.configure(abi::format_s16, 1, buffer_frames, map);
         stream.prepare();
     }
     void write(std::uint64_t position, std::uint64_t frames, std::int16_t level)
@@ -106,6 +107,17 @@ struct Playing : test::FakeSeat {
     }
     std::uint64_t forgotten() { return forgotten(slot().stream.posting); }
 };
+
+// As an engine does that is not stopped: time goes on, and what comes within reach is mixed.
+void play_on(Playing& seat, std::uint64_t frames)
+{
+    abi::Word64& mixed_to = seat.view().board->reach.mixed_to;
+    seat.play_to(seat.played + frames);
+    const std::uint64_t reach = seat.played + seat.geometry().reach_frames;
+    for (std::uint64_t frame = std::max<std::uint64_t>(mixed_to.peek(), seat.played); frame < reach; frame++)
+        core::recombine(seat.view(), frame, 1);
+    mixed_to = reach;
+}
 
 // Plays the seat's ring; time stands still.
 class StandingDevice final : public server::Device {
@@ -188,6 +200,30 @@ TEST_CASE("steps: a client that is stopped anywhere has said which frames of the
     seat.stream.drop();
     CHECK(forgotten == 0);
     CHECK(steps > 100);
+}
+
+TEST_CASE("steps: a client that is stopped anywhere while it drops, and others mix on, leaves nothing of what it drops")
+{
+    bool stood = true;
+    for (std::uint64_t at = 0; stood; at++) {
+        Playing seat(8192);
+        seat.write(0, 8192, 1000);
+        seat.stream.start();
+        play_on(seat, 500);
+        std::uint64_t step = 0;
+        stood = false;
+        {
+            const Between others([&] {
+                if (step++ != at)
+                    return;
+                stood = true;
+                play_on(seat, 2000);
+            });
+            seat.stream.drop();
+        }
+        CAPTURE(at);
+        CHECK(seat.forgotten() == 0);
+    }
 }
 
 TEST_CASE(

@@ -183,6 +183,8 @@ void Score::end_write(std::uint64_t frames, bool running, bool found)
         end_ = end_low_ = rung_out(appl_);
         return cut_runs(end_);
     }
+    if (!found)
+        ear_.wrote(this, began_ns_);
     no_seam();
     const std::uint64_t old_written = written_;
     settle_late(frames, late);

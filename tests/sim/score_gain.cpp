@@ -45,6 +45,7 @@ void Score::watch_gain()
         return;
     }
     gain_word_ = gain.word;
+    ear_.all_changed();
     world->note("the server changes a gain to, until, slot", gain.target, gain.end, slot_);
     if (gain.target == target_) // from what it was, or is to be, to the same
         return forget_asked(gain.target);

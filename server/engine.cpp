@@ -28,10 +28,10 @@ constexpr std::uint64_t bit(std::uint32_t slot) noexcept { return std::uint64_t{
 Engine::Engine(Device& device, const core::BoardView& view, TraceRing& trace, sem_t& butler, os::Timer& silence,
                bool output)
     : device_(device), view_(view), trace_(trace), butler_(butler), silence_(silence),
-      poster_(view, view.board->engine.posting,
-              core::Playhead{
-                  [](const void* engine) noexcept { return static_cast<const Engine*>(engine)->published(); },
-                  [](const void* engine) noexcept { return static_cast<const Engine*>(engine)->now(); }, this}),
+      poster_(
+          view, view.board->engine.posting,
+          core::Playhead{[](const void* engine) noexcept { return static_cast<const Engine*>(engine)->published(); },
+                         [](const void* engine) noexcept { return static_cast<const Engine*>(engine)->now(); }, this}),
       output_(output)
 {
     snapshot_.frame_ns = core::frame_duration(view.geometry.rate);
@@ -54,8 +54,8 @@ void Engine::stop() noexcept
 
 std::uint64_t Engine::now() const noexcept { return core::frame_at(snapshot_, os::monotonic_ns()); }
 
-// Frames before it are certainly played. Where others have come further than by what this cycle has seen, the engine has
-// been stopped since, perhaps for longer than a turn of the ring, and must look again.
+// Frames before it are certainly played. Where others have come further than by what this cycle has seen, the engine
+// has been stopped since, perhaps for longer than a turn of the ring, and must look again.
 std::uint64_t Engine::published() const noexcept
 {
     if (core::played_by_others(view_) <= snapshot_.frame || view_.geometry.device_kind == abi::device_virtual)
@@ -256,13 +256,14 @@ void Engine::report_end(std::uint32_t slot, const Ended& ended) noexcept
 }
 
 // Gains that were asked for begin to change at the commit horizon, for all that is queued too. A change that
-// is still going on there is waited for: cut short, its line would be rounded otherwise.
+// is still going on there is waited for: cut short, its line would be rounded otherwise. If this thread is stopped
+// meanwhile, others post by `posting`, and mix further than it has seen: so it looks again.
 void Engine::change_gains() noexcept
 {
     std::uint64_t requests = gain_requests_.load();
     if (requests == 0)
         return;
-    const std::uint64_t start = now() + view_.geometry.margin_frames;
+    const std::uint64_t start = std::max(now(), published()) + view_.geometry.margin_frames;
     const std::uint64_t length = core::fade_frames(view_.geometry.rate);
     bool any = false;
     for (; requests != 0; requests &= requests - 1) {
@@ -271,14 +272,15 @@ void Engine::change_gains() noexcept
         const core::GainCurve old = core::read_gains(shared);
         if (old.frames.back() > start || (gain_requests_.fetch_and(~bit(slot)) & bit(slot)) == 0)
             continue;
-        any = true;
+        if (!std::exchange(any, true))
+            poster_.intend({start, start + view_.geometry.ring_frames});
         const std::uint32_t target = gain_targets_[slot].load();
         core::publish_gains(shared, core::with_ramp(old, now(), start, length, target));
         trace_.write({trace_gain, slot, start, length, std::uint64_t{old.at(start)} << 32 | target});
     }
     if (!any)
         return;
-    poster_.post({start, core::mixed_to(view_, snapshot_.frame)});
+    poster_.post({std::max(start, now()), core::mixed_to(view_, published())});
     leave_work(work_trace);
 }
 

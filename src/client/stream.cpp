@@ -286,8 +286,11 @@ void Stream::stop(std::uint32_t state, Rest rest) noexcept
         tail_cell_ = {(ending.end + phase_) % lane_frames_};
     }
     set_state(state, false);
-    // What lies nearer has not changed, and is left alone: it may be on its way out.
-    poster_.post({horizon.value, std::min(old_end.value, core::mixed_to(seat_->view(), time.published))});
+    // What lies nearer has not changed, and is left alone: it may be on its way out. If this process was stopped
+    // meanwhile, others have mixed further than it had seen.
+    const Timeline::Reading later = seat_->timeline().read();
+    poster_.post(
+        {std::max(horizon.value, later.now), std::min(old_end.value, core::mixed_to(seat_->view(), later.published))});
 }
 
 // Set-up paths: until the lane is not needed any more: the margin and a fade, some ms on most devices.

@@ -6,6 +6,7 @@
 #include "client/stream.h"
 #include "core/sync_info.h"
 #include "fake_seat.h"
+#include "server/engine.h"
 
 #include <csignal>
 #include <doctest/doctest.h>
@@ -72,12 +73,13 @@ struct Playing : test::FakeSeat {
     client::Stream stream;
     std::vector<std::byte> scratch; // a ring in which everything is as the lanes say
 
-    Playing() : FakeSeat(test::small_device()), stream(*this), scratch(geometry().ring_bytes)
+    explicit Playing(std::uint64_t buffer_frames = buffer)
+        : FakeSeat(test::small_device()), stream(*this), scratch(geometry().ring_bytes)
     {
         core::ChannelMap map;
         map.fill(abi::no_channel);
         map[0] = 0;
-        stream.configure(abi::format_s16, 1, buffer, map);
+        stream.configure(abi::format_s16, 1, buffer_frames, map);
         stream.prepare();
     }
     void write(std::uint64_t position, std::uint64_t frames, std::int16_t level)
@@ -86,13 +88,13 @@ struct Playing : test::FakeSeat {
         const client::ChannelArea area{reinterpret_cast<const std::byte*>(samples.data()), sizeof(std::int16_t)};
         stream.write(position, {&area, 1}, frames);
     }
-    // Frames that can still be changed, up to the reach, that are not in the ring as the lanes say, and that nobody says
-    // he posts.
-    std::uint64_t forgotten()
+    // Frames that can still be changed, up to the reach, that are not in the ring as the lanes say, and that nobody
+    // says he posts.
+    std::uint64_t forgotten(const abi::Word64& posting_word)
     {
         core::BoardView other = view();
         other.ring = scratch.data();
-        const core::Extent posting = core::unpack(slot().stream.posting.peek(), played);
+        const core::Extent posting = core::unpack(posting_word.peek(), played);
         std::uint64_t count = 0;
         const std::uint64_t horizon = played + geometry().margin_frames;
         for (std::uint64_t frame = horizon; frame < played + geometry().reach_frames; frame++) {
@@ -103,6 +105,44 @@ struct Playing : test::FakeSeat {
         }
         return count;
     }
+    std::uint64_t forgotten() { return forgotten(slot().stream.posting); }
+};
+
+// As an engine does that is not stopped: time goes on, and what comes within reach is mixed.
+void play_on(Playing& seat, std::uint64_t frames)
+{
+    abi::Word64& mixed_to = seat.view().board->reach.mixed_to;
+    seat.play_to(seat.played + frames);
+    const std::uint64_t reach = seat.played + seat.geometry().reach_frames;
+    for (std::uint64_t frame = std::max<std::uint64_t>(mixed_to.peek(), seat.played); frame < reach; frame++)
+        core::recombine(seat.view(), frame, 1);
+    mixed_to = reach;
+}
+
+// Plays the seat's ring; time stands still.
+class StandingDevice final : public server::Device {
+public:
+    explicit StandingDevice(Playing& seat) : seat_(seat) {}
+    const server::DeviceShape& shape() const noexcept override { return shape_; }
+    std::string name() const override { return "standing"; }
+    std::string identity() const override { return name(); }
+    int shared_descriptor() const noexcept override { return -1; }
+    std::byte* ring() const noexcept override { return seat_.view().ring; }
+    void start() override {}
+    void wait(std::int64_t) noexcept override {}
+    server::DevicePosition update() noexcept override
+    {
+        constexpr std::int64_t ahead = 3'600'000'000'000;
+        return {seat_.played, seat_.played, os::monotonic_ns() + ahead, server::DevicePosition::running};
+    }
+    int reset() noexcept override { return 0; }
+    bool write_output() noexcept override { return false; }
+    server::OutputState output_state() const override { return {}; }
+    void leave_running() noexcept override {}
+
+private:
+    Playing& seat_;
+    server::DeviceShape shape_{};
 };
 
 } // namespace
@@ -160,6 +200,58 @@ TEST_CASE("steps: a client that is stopped anywhere has said which frames of the
     seat.stream.drop();
     CHECK(forgotten == 0);
     CHECK(steps > 100);
+}
+
+TEST_CASE("steps: a client that is stopped anywhere while it drops, and others mix on, leaves nothing of what it drops")
+{
+    bool stood = true;
+    for (std::uint64_t at = 0; stood; at++) {
+        Playing seat(8192);
+        seat.write(0, 8192, 1000);
+        seat.stream.start();
+        play_on(seat, 500);
+        std::uint64_t step = 0;
+        stood = false;
+        {
+            const Between others([&] {
+                if (step++ != at)
+                    return;
+                stood = true;
+                play_on(seat, 2000);
+            });
+            seat.stream.drop();
+        }
+        CAPTURE(at);
+        CHECK(seat.forgotten() == 0);
+    }
+}
+
+TEST_CASE(
+    "steps: an engine that is stopped anywhere while it changes a gain has said which frames are not as they should be")
+{
+    Playing seat;
+    seat.write(0, buffer, 1000);
+    seat.stream.start();
+    StandingDevice device(seat);
+    const auto trace = std::make_unique<server::TraceRing>();
+    sem_t butler;
+    ::sem_init(&butler, 0, 0);
+    os::Timer silence;
+    server::Engine engine(device, seat.view(), *trace, butler, silence, false);
+    engine.cycle();
+    std::uint64_t steps = 0, forgotten = 0;
+    {
+        const Between others([&] {
+            steps++;
+            forgotten += seat.forgotten(seat.view().board->engine.posting);
+        });
+        engine.set_gain(seat.slot_number(), abi::unity_gain / 2);
+        engine.cycle();
+    }
+    CHECK(forgotten == 0);
+    CHECK(steps > 100);
+    CHECK(seat.forgotten() == 0);
+    ::sem_destroy(&butler);
 }
 
 // The words of a standing are the program's own: its reader is stepped through by instructions.

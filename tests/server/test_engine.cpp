@@ -310,3 +310,26 @@ TEST_CASE("engine: one that was stopped for longer than a turn, while clients te
     for (std::uint64_t frame = 100; frame < mixed; frame++)
         REQUIRE(house.device->sample(frame) == 0);
 }
+
+TEST_CASE("engine: a gain changes all that is mixed, also what others have mixed while this one was stopped")
+{
+    House house({}, abi::device_kernel);
+    FakeSession player;
+    house.greet(player);
+    house.configure(player);
+    const core::BoardView& view = house.requests.instance()->view();
+    const std::uint64_t later = 3000, mixed = later + view.geometry.reach_frames;
+    house.device->frame = 100;
+    house.device->next_frame = later; // after the cycle's first look
+    house.play(player, {later, mixed});
+    for (std::uint64_t frame = later; frame < mixed; frame++)
+        core::recombine(view, frame, 1);
+    view.board->reach.mixed_to = mixed;
+    house.requests.instance()->engine().set_gain(player.slot, abi::unity_gain / 2);
+    house.requests.instance()->engine().cycle();
+    for (std::uint64_t frame = later; frame < later + view.geometry.margin_frames; frame++)
+        REQUIRE(house.device->sample(frame) == 1000);
+    const std::uint64_t changed = later + view.geometry.margin_frames + core::fade_frames(view.geometry.rate);
+    for (std::uint64_t frame = changed; frame < mixed; frame++)
+        REQUIRE(house.device->sample(frame) == 500);
+}

@@ -2,8 +2,6 @@
 
 #include "tests/sim/ear.h"
 
-#include "core/test_hooks.h"
-
 #include <algorithm>
 #include <cstring>
 
@@ -134,6 +132,7 @@ void Ear::time_passes()
         engine_trouble_ns_ = world->now();
     if (engine_->waits != engine_waits_) { // it has finished a cycle
         engine_waits_ = world->looks = engine_->waits;
+        looks_.push_back({world->looks, high()});
         engine_idle_ns_ = world->now();
         const peek::Snapshot newest = peek::newest();
         covered_.push_back({world->now(), newest.frame + truth_.reach});
@@ -151,40 +150,10 @@ void Ear::somebody_runs()
             score->passes();
 }
 
-bool Ear::engine_stalled() const noexcept
-{
-    return engine_ != nullptr && engine_->waits_for.empty() && engine_->interrupted &&
-           world->now() - engine_->busy_since > grace_ns();
-}
-
-bool Ear::engine_late() const noexcept
-{
-    return engine_ == nullptr || world->held() || world->now() - engine_idle_ns_ > 100 * ms + 20 * ms ||
-           world->now() < engine_trouble_ns_ + 60 * ms;
-}
-
 void Ear::disturbed(std::int64_t ns)
 {
     now(); // as long as it is known
     disturbed_until_ = std::max(disturbed_until_, world->now() + ns);
-}
-
-void Ear::batch(std::uint32_t point, std::uint64_t from, std::uint32_t frames)
-{
-    const Fibre* fibre = world->current();
-    if (fibre == nullptr)
-        return;
-    if (world->verbose)
-        world->note(point == core::test_posting    ? "posts"
-                    : point == core::test_gathered ? "has gathered"
-                    : point == core::test_stored   ? "has stored"
-                                                   : "is done",
-                    from, frames);
-    Batch& batch = batches_[fibre->number];
-    if (point == core::test_posting)
-        batch = {from, frames, world->now(), true};
-    else if (point == core::test_settled)
-        batch.open = false;
 }
 
 void Ear::heard_silence(std::uint64_t count)
@@ -281,53 +250,6 @@ bool Ear::matches(std::uint64_t frame, const std::byte* bytes, std::vector<Part>
     return false;
 }
 
-// Whether the frame may be wrong, and counts why.
-bool Ear::excused(std::uint64_t frame, const std::vector<Part>& parts)
-{
-    constexpr std::uint64_t repaired = 3; // cycles of the engine
-    const bool unsure = std::any_of(parts.begin(), parts.end(), [](const Part& part) { return part.score->unsure(); });
-    if (!quiet_time() || unsure) {
-        counts.restart++;
-        return true;
-    }
-    if ((frame >= sure_ && !truth_.tended) || (truth_.is_virtual && now() > frame + truth_.rate / 20)) {
-        counts.unreached++;
-        return true;
-    }
-    if ((engine_stalled() || engine_late()) &&
-        std::any_of(parts.begin(), parts.end(), [&](const Part& part) { return part.score->gain_unsure(frame); })) {
-        counts.engine_stood++;
-        return true;
-    }
-    if ((engine_stalled() && !truth_.tended) || (truth_.is_virtual && world->now() < engine_stood_ns_ + 12 * ms)) {
-        counts.engine_stood++;
-        return true;
-    }
-    const bool ending =
-        std::any_of(open_.begin(), open_.end(), [](const Score* score) { return score->perhaps_ending(); });
-    for (const auto& [number, batch] : batches_) {
-        const std::uint64_t its_place = (frame % truth_.ring + truth_.ring - batch.from % truth_.ring) % truth_.ring;
-        if (ending && batch.open && its_place < batch.frames && frame < high()) {
-            counts.gap++; // or in both
-            return true;
-        }
-    }
-    for (const auto& [number, batch] : batches_) {
-        const Fibre& fibre = *world->fibres()[number];
-        if (!batch.open || world->now() - batch.since < grace_ns() || !fibre.interrupted)
-            continue;
-        const std::uint64_t place = (frame % truth_.ring + truth_.ring - batch.from % truth_.ring) % truth_.ring;
-        if (place >= batch.frames || world->looks > fibre.looks + repaired)
-            continue;
-        // Clients notice after two cycles and a look, and then look twice.
-        if (truth_.tended && world->now() - fibre.since > ns_of(7 * truth_.cycle) + 2 * ms)
-            continue;
-        counts.in_flight++;
-        return true;
-    }
-    return false;
-}
-
 // What of this program would explain what was heard.
 std::string Ear::likeness(std::uint64_t frame, const std::byte* bytes, const Score& score, const Sound& sound,
                           const Wide* others) const
@@ -373,7 +295,8 @@ void Ear::report(std::uint64_t frame, const std::byte* bytes, const std::vector<
         text += fmt::format(" adds {} with gain {}, slot {}", static_cast<std::int64_t>(alone[0] >> 30),
                             part.score->gain_at(frame), part.score->slot());
         text += agrees(frame, bytes, without) ? " IS MISSING" : "";
-        text += likeness(frame, bytes, *part.score, part.sound(part.cell->count - 1u), without);
+        for (unsigned i = part.cell->count; i-- > 0;)
+            text += likeness(frame, bytes, *part.score, part.sound(i), without);
     }
     for (const Score* score : open_)
         text += fmt::format("\n   {}: running {} origin {} appl {} last {} gain {}; writings{}", score->name(),

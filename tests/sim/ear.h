@@ -46,7 +46,8 @@ public:
         std::uint32_t fifo; // frames that the device has read ahead
     };
     explicit Ear(const Truth& truth)
-        : truth_(truth), frame_bytes_(truth.sink.channels * bytes_of_sample(truth.sink.format))
+        : truth_(truth), frame_bytes_(truth.sink.channels * bytes_of_sample(truth.sink.format)),
+          changed_ns_(truth.ring, 0)
     {
     }
     const Truth& truth() const noexcept { return truth_; }
@@ -67,6 +68,11 @@ public:
     }
     // So long may somebody stand in the middle of something without spoiling anything.
     std::int64_t grace_ns() const noexcept;
+    // So long may it take without the engine until others repair: clients notice after two cycles and a look, and then
+    // look twice.
+    std::int64_t repaired_ns() const noexcept { return ns_of(7 * truth_.cycle) + 2 * ms; }
+    // Cycles of the engine until it has done what it is asked for, however slow they are.
+    static constexpr std::uint64_t prompt = 3;
 
     Score& add_score(const std::string& name, const Voice& voice, std::uint32_t slot, std::uint32_t gain);
     Score* score_in_slot(std::uint32_t slot) noexcept;
@@ -90,6 +96,12 @@ public:
 
     // Posters (core/test_hooks.h).
     void batch(std::uint32_t point, std::uint64_t from, std::uint32_t frames);
+    // What is to be heard of somebody in this frame has changed; the same of all frames, perhaps.
+    void changed(std::uint64_t frame) { changed_ns_[frame % truth_.ring] = world->now(); }
+    void all_changed() { all_changed_ns_ = world->now(); }
+    // A program that plays has written, in a call that began then: it has looked what others post, if it had not for
+    // 5 ms.
+    void wrote(const Score* who, std::int64_t began);
     bool engine_stalled() const noexcept;
     bool engine_late() const noexcept; // its last cycle is long ago
     const Fibre* engine() const noexcept { return engine_; }
@@ -102,6 +114,17 @@ private:
         std::uint32_t frames = 0;
         std::int64_t since = 0;
         bool open = false;
+        // What is stored was summed then or later; the same of what is just summed.
+        std::int64_t summed_ns = 0, summing_ns = never;
+        // Other programs have looked at its word, since it stands where it does: when each has first. Frames before
+        // `repaired` could still be heard as they were when one has looked again.
+        std::int64_t stood_ns = -1;
+        std::map<const Score*, std::int64_t> looks;
+        std::uint64_t repaired = ~std::uint64_t{0};
+    };
+    struct Look {
+        std::uint64_t number;
+        std::uint64_t frame; // what is heard from there on, is as the engine has found it
     };
     struct Covered {
         std::int64_t time;
@@ -122,6 +145,7 @@ private:
     void add_sound(const Score& score, std::uint64_t frame, const Sound& sound, Wide* sums) const;
     bool agrees(std::uint64_t frame, const std::byte* bytes, const Wide* sums) const;
     bool excused(std::uint64_t frame, const std::vector<Part>& parts);
+    bool in_flight(std::uint64_t frame, const std::vector<Part>& parts) const;
     std::string likeness(std::uint64_t frame, const std::byte* bytes, const Score& score, const Sound& sound,
                          const Wide* others) const;
     [[noreturn]] void report(std::uint64_t frame, const std::byte* bytes, const std::vector<Part>& parts);
@@ -132,6 +156,9 @@ private:
     std::vector<CellRing> spare_;
     std::vector<Score*> open_;               // those of which something may still be heard
     std::map<std::uint32_t, Batch> batches_; // by fibre
+    std::vector<std::int64_t> changed_ns_;   // by place
+    std::int64_t all_changed_ns_ = 0;
+    std::vector<Look> looks_; // the engine's
     std::deque<Covered> covered_;
     std::uint64_t sure_ = 0; // frames before it have been in the engine's reach for long enough
     const Fibre* engine_ = nullptr;

@@ -17,6 +17,12 @@ namespace ringmix::sim {
 
 namespace {
 
+// Programs are stopped exactly where they hold old sums, or have stored them: one time in so many; 0: never.
+struct Holds {
+    std::uint32_t one_in = 0;
+    std::int64_t most_ns = 20 * ms;
+};
+
 struct Plan {
     bool is_virtual = true;
     std::uint32_t format = abi::format_s16, channels = 2, rate = 8000, period = 256, ring = 2048;
@@ -28,6 +34,7 @@ struct Plan {
     std::int64_t gain_mean_ns = 300 * ms;
     Misfortune misfortune = Misfortune::none;
     Temper program, engine, server;
+    Holds holds;
     std::string text;
 };
 
@@ -128,16 +135,22 @@ Plan make_plan(const RunOptions& options)
     plan.player.other_rates = options.other_rates;
     plan.gain_mean_ns = dice.pick({50 * ms, 300 * ms, 2 * second});
     choose_misfortune(plan, dice, options.kind);
-    plan.text = fmt::format("{} ({}) {} Hz {} {} channels, period {} ring {} margin {}; {} players, buffers up to {}\n"
-                            "card: {} ppm, jitter {} us, {}, fifo {}, {}, boundary 2^{}, latency {}\n"
-                            "steps {}, hiccups 1/{} {} us; stops 1/{} {} ms; deaths 1/{}; engine stops 1/{} {} ms\n",
-                            plan.is_virtual ? "virtual" : "card", misfortune_name(plan.misfortune), plan.rate,
-                            core::format_name(plan.format), plan.channels, plan.period, plan.ring, margin_of(plan),
-                            plan.players, plan.player.max_buffer, plan.card.ppm, plan.card.jitter_ns / us,
-                            plan.card.by_periods ? "by periods" : "exact", plan.card.fifo_frames,
-                            plan.card.has_timer ? "timer" : "no timer", plan.card.boundary_bits, plan.latency,
-                            plan.program.steps, plan.program.hiccup, plan.program.hiccup_ns / us, plan.program.stop,
-                            plan.program.stop_ns / ms, plan.program.death, plan.engine.stop, plan.engine.stop_ns / ms);
+    if (dice.one_in(2) && !serverless(plan)) {
+        plan.holds.one_in = static_cast<std::uint32_t>(dice.pick({100, 500, 2500}));
+        const std::int64_t ring_ns = std::int64_t{plan.ring} * second / plan.rate;
+        plan.holds.most_ns = std::max(20 * ms, dice.pick({20 * ms, 50 * ms, ring_ns * 5 / 4, ring_ns * 3}));
+    }
+    plan.text = fmt::format(
+        "{} ({}) {} Hz {} {} channels, period {} ring {} margin {}; {} players, buffers up to {}\n"
+        "card: {} ppm, jitter {} us, {}, fifo {}, {}, boundary 2^{}, latency {}\n"
+        "steps {}, hiccups 1/{} {} us; stops 1/{} {} ms; deaths 1/{}; engine stops 1/{} {} ms; holds 1/{} {} ms\n",
+        plan.is_virtual ? "virtual" : "card", misfortune_name(plan.misfortune), plan.rate,
+        core::format_name(plan.format), plan.channels, plan.period, plan.ring, margin_of(plan), plan.players,
+        plan.player.max_buffer, plan.card.ppm, plan.card.jitter_ns / us, plan.card.by_periods ? "by periods" : "exact",
+        plan.card.fifo_frames, plan.card.has_timer ? "timer" : "no timer", plan.card.boundary_bits, plan.latency,
+        plan.program.steps, plan.program.hiccup, plan.program.hiccup_ns / us, plan.program.stop,
+        plan.program.stop_ns / ms, plan.program.death, plan.engine.stop, plan.engine.stop_ns / ms, plan.holds.one_in,
+        plan.holds.most_ns / ms);
     return plan;
 }
 
@@ -270,9 +283,28 @@ void ignore_messages(const char*, int, const char*, int, const char*, ...) {}
 
 } // namespace
 
+// At a point of the posting protocol. Who was stopped before his sums were stored is often stopped behind that too.
+void perhaps_hold(const Holds& holds, std::uint32_t point)
+{
+    static Dice dice(world->seed() + 1);
+    static std::map<std::uint32_t, bool> held; // fibres, in this batch
+    const Fibre* fibre = world->current();
+    if (holds.one_in == 0 || fibre == nullptr || !fibre->interruptible || fibre->process == machine().server)
+        return;
+    bool& again = held[fibre->number];
+    if (point == core::test_settled)
+        again = false;
+    else if (dice.one_in(again ? 2 : holds.one_in)) {
+        again = point != core::test_stored;
+        ear->counts.stops++;
+        world->stop_for(dice.between(ms, holds.most_ns));
+    }
+}
+
 RunResult run_scenario(const RunOptions& options)
 {
-    const Plan plan = make_plan(options);
+    static Plan plan;
+    plan = make_plan(options);
     static World the_world(options.seed);
     the_world.verbose = options.verbose;
     world->describe = [&] { return plan.text; };
@@ -281,6 +313,7 @@ RunResult run_scenario(const RunOptions& options)
     snd_lib_error_set_handler(ignore_messages);
     ringmix_test_hook = [](std::uint32_t point, std::uint64_t from, std::uint32_t frames) {
         ear->batch(point, from, frames);
+        perhaps_hold(plan.holds, point);
         step();
     };
     if (!plan.is_virtual) {

@@ -111,7 +111,8 @@ bool Score::look_for_start()
     peek::Extent range = peek::range(slot_, low_);
     constexpr std::uint64_t far = std::uint64_t{1} << 37;
     if (range.end + far < ear_.now()) // or after a long sleep in this call
-        range = peek::range(slot_, ear_.now());
+        if (const peek::Extent later = peek::range(slot_, ear_.now()); later.start < ear_.now() + far)
+            range = later;
     place(range.start);
     return true;
 }
@@ -182,13 +183,14 @@ void Score::end_write(std::uint64_t frames, bool running, bool found)
         end_ = end_low_ = rung_out(appl_);
         return cut_runs(end_);
     }
+    if (!found)
+        ear_.wrote(this, began_ns_);
     no_seam();
     const std::uint64_t old_written = written_;
     settle_late(frames, late);
-    if (converts() && late == frames)
-        all_late(old_written);
+    const std::uint64_t kept = converts() && late == frames ? all_late(old_written) : appl_;
     const std::uint64_t high = ear_.high();
-    const std::uint64_t from = origin_ + std::max(write_at_, floor_), to = origin_ + rung_out(appl_);
+    const std::uint64_t from = origin_ + std::max(write_at_, floor_), to = origin_ + rung_out(kept);
     for (std::uint64_t frame = std::max(from, low_); frame < std::max(to, origin_ + old_end_); frame++) {
         const Sound sound = frame < to ? Sound{frame - origin_, write_version_, 0} : Sound{};
         if (frame < high)
@@ -205,9 +207,9 @@ void Score::end_write(std::uint64_t frames, bool running, bool found)
     cut_runs(std::max(end_, high - std::min(high, origin_)));
 }
 
-// All of a writing came too late: what was there before is kept up to where it could be changed. Where that was, is
-// known by where the stream ends.
-void Score::all_late(std::uint64_t old_written)
+// All of a writing came too late: what was there before is kept up to where it could be changed, and rings out. Where
+// that was, is known by where the stream ends.
+std::uint64_t Score::all_late(std::uint64_t old_written)
 {
     const std::uint64_t end = peek::range(slot_, low_).end;
     const std::uint64_t most = std::min(old_written, static_cast<std::uint64_t>(changeable(ear_.high())));
@@ -216,6 +218,7 @@ void Score::all_late(std::uint64_t old_written)
         if (origin_ + rung_out(position) == end)
             kept = position;
     converted_->write(write_version_, static_cast<std::int64_t>(kept), static_cast<std::int64_t>(kept));
+    return kept;
 }
 
 // What of a writing came too late to be heard. What came too late to be taken back is still the sound's end.

@@ -142,6 +142,7 @@ private:
         std::uint32_t gain;
         std::uint64_t low;
         std::int64_t time;
+        std::uint64_t looks; // of the engine, before
     };
 
     std::uint64_t from_cells(std::uint64_t frame) const noexcept // there are none before
@@ -167,7 +168,7 @@ private:
     void bury();
     std::uint64_t first_with(std::uint64_t position) const noexcept;
     void settle_late(std::uint64_t frames, std::uint64_t late);
-    void all_late(std::uint64_t old_written);
+    std::uint64_t all_late(std::uint64_t old_written);
     void sound_ends(std::uint64_t position);
     void ring_out();
     void perhaps_seam();
@@ -203,8 +204,9 @@ private:
 
     Ask ask_ = Ask::none;
     std::int64_t began_ns_ = 0, died_ns_ = 0;
-    std::uint64_t low_ = 0;     // the earliest horizon of the call
-    std::uint64_t told_at_ = 0; // the position of a writing, and of what is made anew of it:
+    std::uint64_t died_looks_ = 0; // of the engine, before
+    std::uint64_t low_ = 0;        // the earliest horizon of the call
+    std::uint64_t told_at_ = 0;    // the position of a writing, and of what is made anew of it:
     std::uint64_t write_at_ = 0, write_frames_ = 0;
     std::uint32_t write_version_ = 0;
     bool applied_ = false, stop_applied_ = false, cut_applied_ = false, started_ = false, may_start_ = false;

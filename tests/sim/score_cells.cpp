@@ -91,6 +91,7 @@ void Score::set(std::uint64_t frame, const Sound& sound)
 {
     if (sound.version == 0 && frame >= last_)
         return;
+    ear_.changed(frame);
     Cell& cell = fresh_cell(frame);
     cells_.empty(cell);
     if (sound.version != 0)
@@ -111,6 +112,7 @@ void Score::add(std::uint64_t frame, const Sound& sound)
     for (unsigned i = 0; i < cell.count; i++)
         if (cells_.sound(cell, i) == sound)
             return;
+    ear_.changed(frame);
     cells_.add(cell, sound);
 }
 

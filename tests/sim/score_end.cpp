@@ -77,7 +77,7 @@ void Score::perhaps_stopped()
 void Score::settle_stop(bool certain)
 {
     const std::uint64_t first = origin_ + floor_, end = origin_ + old_end_;
-    const std::uint64_t high = ear_.high(), end_low = std::min(end, origin_ + end_low_);
+    const std::uint64_t now = ear_.now(), high = ear_.high(), end_low = std::min(end, origin_ + end_low_);
     if (!look_for_cut()) {
         // Who gives his lane back waits until the tail has been played, and empties it.
         const bool emptied = peek::tail(slot_, 0).word == 0 && end <= ear_.now();
@@ -105,7 +105,8 @@ void Score::settle_stop(bool certain)
             continue;
         std::array<Sound, Cell::most> copies;
         const std::span<Sound> was = cells_.copy(*old, copies);
-        const bool sure = certain || frame >= high;
+        // What the virtual device has not taken out of the ring yet is nobody's to change either.
+        const bool sure = frame >= high || (certain && frame >= now);
         if (sure)
             set(frame, {});
         else
@@ -295,6 +296,7 @@ void Score::die()
 {
     dead_ = true;
     died_ns_ = world->now();
+    died_looks_ = world->looks;
     ear_.counts.deaths++;
     if (ask_ == Ask::none) {
         low_ = ear_.low();
@@ -338,7 +340,7 @@ void Score::bury()
         ask_ = Ask::none;
         return;
     }
-    if (world->now() > died_ns_ + soon && range && !ear_.engine_late())
+    if (world->now() > died_ns_ + soon && world->looks > died_looks_ + Ear::prompt && range && !ear_.engine_late())
         fail("{}: dead, and the server has not noticed", name_);
 }
 

@@ -25,7 +25,7 @@ void Score::withdraw_gain(std::uint32_t gain)
 
 void Score::ask_gain(std::uint32_t gain)
 {
-    asked_.push_back({gain, ear_.low(), world->now()});
+    asked_.push_back({gain, ear_.low(), world->now(), world->looks});
     ear_.counts.gains++;
 }
 
@@ -38,12 +38,14 @@ void Score::watch_gain()
     const peek::Gain gain = peek::gain(slot_);
     if (gain.word == gain_word_) {
         if (!asked_.empty() && !dead_ && world->now() > std::max(asked_.front().time, ear_.disturbed_until()) + soon &&
-            !ear_.stands() && !ear_.engine_late() && asked_.back().gain != target_)
+            world->looks > asked_.front().looks + Ear::prompt && !ear_.stands() && !ear_.engine_late() &&
+            asked_.back().gain != target_)
             fail("{}: a gain of {} was asked for at {:.6f} s and is not made, in slot {}", name_, asked_.front().gain,
                  static_cast<double>(asked_.front().time) / 1e9, slot_);
         return;
     }
     gain_word_ = gain.word;
+    ear_.all_changed();
     world->note("the server changes a gain to, until, slot", gain.target, gain.end, slot_);
     if (gain.target == target_) // from what it was, or is to be, to the same
         return forget_asked(gain.target);
@@ -72,7 +74,8 @@ void Score::watch_gain()
 
 bool Score::gain_unsure(std::uint64_t frame) const noexcept
 {
-    return !ramps_.empty() && frame >= ramps_.back().start && world->now() < newest_ramp_ns_ + 20 * ms;
+    const std::int64_t repaired = ear_.truth().tended ? ear_.repaired_ns() : 20 * ms;
+    return !ramps_.empty() && frame >= ramps_.back().start && world->now() < newest_ramp_ns_ + repaired;
 }
 
 // The server makes the last of several changes, or some of those before it as well.

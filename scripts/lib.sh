@@ -99,7 +99,7 @@ build() {
 
 # use_build DIR: libasound and the shell find the plugin, its configuration and the programs there.
 use_build() {
-    export ALSA_PLUGIN_DIR=$1/plugin ALSA_CONFIG_PATH=$1/alsa-conf/devenv.conf RINGMIX_SERVER=$1/server/ringmixd
+    export ALSA_CONFIG_PATH=$1/alsa-conf/devenv.conf RINGMIX_SERVER=$1/server/ringmixd
     export PATH=$1/server:$1/server/ctl:$PATH
 }
 

@@ -200,7 +200,7 @@ def tell_passed(tree):
 
 def build_env():
     """For programs that look for the plugin and the server in the build tree."""
-    return os.environ | {"ALSA_PLUGIN_DIR": str(GCC / "plugin"), "ALSA_CONFIG_PATH": str(GCC / "alsa-conf/devenv.conf"),
+    return os.environ | {"ALSA_CONFIG_PATH": str(GCC / "alsa-conf/devenv.conf"),
                          "RINGMIX_SERVER": str(GCC / "server/ringmixd")}
 
 

@@ -74,8 +74,7 @@ def aplays(crowd, device, env, music):
 
 def ringmix(crowd, build, music):
     socket = crowd.folder / "socket"
-    env = dict(os.environ, ALSA_PLUGIN_DIR=str(build / "plugin"), RINGMIX_SOCKET=str(socket),
-               ALSA_CONFIG_PATH=str(build / "alsa-conf" / "devenv.conf"))
+    env = dict(os.environ, RINGMIX_SOCKET=str(socket), ALSA_CONFIG_PATH=str(build / "alsa-conf" / "devenv.conf"))
     server = crowd.start([build / "server" / "ringmixd", "--device", "virtual"], env, "ringmixd")
     wait_until(lambda: "ready" in server.log.read_text(), "ringmixd is ready")
     aplays(crowd, "ringmix", env, music)

@@ -114,8 +114,7 @@ class Context:
 
     def environment(self, **changes):
         """For clients and servers; a change to None takes a variable away."""
-        result = dict(os.environ, LC_ALL="C", ALSA_PLUGIN_DIR=str(self.build / "plugin"),
-                      ALSA_CONFIG_PATH=str(self.build / "alsa-conf" / "devenv.conf"),
+        result = dict(os.environ, LC_ALL="C", ALSA_CONFIG_PATH=str(self.build / "alsa-conf" / "devenv.conf"),
                       RINGMIX_SERVER=str(self.server_program), RINGMIX_SOCKET=str(self.socket))
         result.update(changes)
         return {key: str(value) for key, value in result.items() if value is not None}

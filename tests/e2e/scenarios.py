@@ -13,3 +13,4 @@ import figures  # noqa: F401
 import mistakes  # noqa: F401
 import disturbances  # noqa: F401
 import outputs  # noqa: F401
+import settings  # noqa: F401

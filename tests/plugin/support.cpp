@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -96,10 +97,17 @@ std::string node(const Server& server, const std::string& keys)
     return "type ringmix socket \"" + server.socket() + "\" " + (says ? "" : "autostart no ") + keys;
 }
 
+std::string definition(const std::string& node)
+{
+    const char* plugin = std::getenv("RINGMIX_PLUGIN");
+    REQUIRE_MESSAGE(plugin != nullptr, "RINGMIX_PLUGIN must name the plugin to test");
+    return "pcm_type.ringmix.lib \"" + std::string(plugin) + "\" pcm.node { " + node + " }";
+}
+
 int Pcm::try_open(snd_pcm_t** pcm, const std::string& node, int mode, snd_pcm_stream_t direction)
 {
     snd_config_t* config = nullptr;
-    REQUIRE(snd_config_load_string(&config, ("pcm.node { " + node + " }").c_str(), 0) == 0);
+    REQUIRE(snd_config_load_string(&config, definition(node).c_str(), 0) == 0);
     const int error = snd_pcm_open_lconf(pcm, "node", direction, mode, config);
     snd_config_delete(config);
     return error;

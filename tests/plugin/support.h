@@ -175,6 +175,8 @@ private:
 
 // A node's definition with these keys on this server.
 std::string node(const Server& server, const std::string& keys);
+// A configuration with the plugin to test and this `pcm.node`.
+std::string definition(const std::string& node);
 // libasound and the plugin explain refusals on stderr: not wanted where they are expected.
 class Quiet {
 public:

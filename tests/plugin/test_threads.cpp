@@ -123,7 +123,7 @@ TEST_CASE("a thread that is cancelled while it opens a PCM ends, and only it")
     REQUIRE(::bind(listener, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
     REQUIRE(::listen(listener, 1) == 0);
     const Quiet quiet;
-    std::string text = "pcm.node { type ringmix autostart no socket \"" + path + "\" }";
+    std::string text = definition("type ringmix autostart no socket \"" + path + "\"");
     pthread_t thread;
     const auto opens = [](void* definition) -> void* {
         snd_config_t* config = nullptr;

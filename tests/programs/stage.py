@@ -67,17 +67,6 @@ class Shop:
                 raise Broken(f"{package} cannot be had: {done.stderr[-200:]}")
         return folder
 
-    def plugins(self, build):
-        """libasound looks into one folder only: the machine's plugins (its configuration may need them), and ringmix."""
-        folder = self.folder / "plugins"
-        if not folder.exists():
-            folder.mkdir()
-            for place in [*Path("/usr/lib").glob("*/alsa-lib"), build / "plugin"]:
-                for plugin in place.glob("libasound_module_*.so"):
-                    (folder / plugin.name).unlink(missing_ok=True)
-                    (folder / plugin.name).symlink_to(plugin)
-        return folder
-
     def program(self, source, *libraries):
         """A program in C of this folder, compiled."""
         path = self.folder / source.removesuffix(".c")
@@ -100,8 +89,7 @@ class Stage:
         self.settings.write_text(f"<{build / 'alsa-conf' / 'devenv.conf'}>\n"
                                  f"pcm.!default \"ringmix\"\n{keys}\n")
         self.env = dict(os.environ, HOME=str(folder), XDG_CONFIG_HOME=str(folder), XDG_RUNTIME_DIR=str(folder),
-                        ALSA_PLUGIN_DIR=str(shop.plugins(build)), ALSA_CONFIG_PATH=str(self.settings),
-                        RINGMIX_SOCKET=str(self.socket), LC_ALL="C.UTF-8")
+                        ALSA_CONFIG_PATH=str(self.settings), RINGMIX_SOCKET=str(self.socket), LC_ALL="C.UTF-8")
         self.env.pop("DBUS_SESSION_BUS_ADDRESS", None)
         self.env.pop("DISPLAY", None)
         self.processes = []

@@ -79,8 +79,9 @@ class Crowd:
         self.arguments = [word for node in nodes for word in ("--node", node.argument(device_channels))]
         folder = context.build / "tests" / "stress"
         self.program = folder / "player"
-        config = context.asoundrc("\n".join(node.config() for node in nodes))
-        self.env = context.environment(ALSA_CONFIG_PATH=config, ALSA_PLUGIN_DIR=folder)
+        plugin = folder / "libasound_module_pcm_ringmix.so"
+        config = context.asoundrc("\n".join([f'pcm_type.ringmix.lib "{plugin}"', *(node.config() for node in nodes)]))
+        self.env = context.environment(ALSA_CONFIG_PATH=config, RINGMIX_PLUGIN=plugin)
         self.members, self.alive = [], []
         self.stops = self.kills = self.gains = 0
 

@@ -125,10 +125,9 @@ void prepare_weapons(Journal& into, const Clock& clock, const Arms& arms, std::u
 
 void load_weapons()
 {
-    const char* folder = std::getenv("ALSA_PLUGIN_DIR");
-    const std::string path = std::string(folder != nullptr ? folder : "") + "/libasound_module_pcm_ringmix.so";
-    void* module = ::dlopen(path.c_str(), RTLD_NOW | RTLD_NOLOAD); // kept: libasound unloads it with the last PCM
-    auto* place =
+    const char* plugin = std::getenv("RINGMIX_PLUGIN"); // no name would be this program itself
+    void* module = plugin == nullptr ? nullptr : ::dlopen(plugin, RTLD_NOW | RTLD_NOLOAD);
+    auto* place = // kept: libasound unloads it with the last PCM
         module == nullptr ? nullptr : static_cast<std::atomic<RingmixTestHook*>*>(::dlsym(module, "ringmix_test_hook"));
     if (place != nullptr)
         place->store(hook);

@@ -10,6 +10,7 @@ namespace ringmix::core {
 
 namespace {
 
+constexpr auto relaxed = std::memory_order_relaxed;
 constexpr auto acquire = std::memory_order_acquire;
 constexpr auto release = std::memory_order_release;
 
@@ -81,8 +82,9 @@ void Poster::intend(Extent frames) noexcept
 void Poster::extend(Extent frames) noexcept
 {
     intend(frames); // before it is promised
-    std::uint64_t told = view_->board->reach.mixed_to.load(std::memory_order_relaxed);
-    while (told < frames.end && !view_->board->reach.mixed_to.compare_exchange_weak(told, frames.end, release))
+    abi::Word64& mixed_to = view_->board->reach.mixed_to;
+    std::uint64_t told = mixed_to.load(relaxed);
+    while (told < frames.end && !mixed_to.compare_exchange_weak(told, frames.end, release, relaxed))
         ;
     post(frames); // the fence between the promise and the look at the ranges is the one behind the bumps
 }

@@ -4,6 +4,8 @@
 #include "os/memory.h"
 
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 namespace ringmix::server {
 
@@ -11,6 +13,32 @@ Arena::Arena(std::uint64_t bytes)
     : bytes_(bytes), page_(os::page_bytes()),
       memory_(os::make_sealed_memory("ringmix-arena", static_cast<std::size_t>(bytes)))
 {
+}
+
+Arena::Arena(os::Descriptor memory, std::uint64_t bytes)
+    : bytes_(bytes), page_(os::page_bytes()), memory_(std::move(memory))
+{
+    os::require_sealed_memory(memory_.get(), static_cast<std::size_t>(bytes), "arena");
+}
+
+bool Arena::reserve(std::uint64_t offset, std::uint64_t bytes)
+{
+    if (bytes == 0 || offset % page_ != 0 || bytes % page_ != 0 || bytes > bytes_ || offset > bytes_ - bytes)
+        return false;
+    const auto next = lanes_.lower_bound(offset);
+    if (next != lanes_.end() && next->first < offset + bytes)
+        return false;
+    if (next != lanes_.begin() && std::prev(next)->first + std::prev(next)->second > offset)
+        return false;
+    lanes_.emplace(offset, bytes);
+    used_ += bytes;
+    return true;
+}
+
+std::uint64_t Arena::length_of(std::uint64_t offset) const noexcept
+{
+    const auto lane = lanes_.find(offset);
+    return lane == lanes_.end() ? 0 : lane->second;
 }
 
 std::optional<std::uint64_t> Arena::allocate(std::uint64_t bytes)

@@ -16,6 +16,11 @@ namespace ringmix::server {
 class Arena {
 public:
     explicit Arena(std::uint64_t bytes); // throws std::system_error
+    // One that another process has made; reserve() says which lanes there are.
+    Arena(os::Descriptor memory, std::uint64_t bytes);
+    // False: not a lane that allocate() could have given.
+    bool reserve(std::uint64_t offset, std::uint64_t bytes);
+    std::uint64_t length_of(std::uint64_t offset) const noexcept; // 0: there is none
     // First fit, in whole pages, all zeros; the offset in bytes, or nothing when no gap is large enough. Throws
     // std::system_error when there is no memory.
     std::optional<std::uint64_t> allocate(std::uint64_t bytes);

@@ -47,8 +47,8 @@ void Doorbell::answer() noexcept
     eventfd_read(bell_.get(), &count);
 }
 
-Butler::Butler(Device& device, ClientNames& names, Doorbell& control, const std::string& output)
-    : device_(device), names_(names), control_(control), events_(output)
+Butler::Butler(Device& device, ClientNames& names, Doorbell& control, const std::string& output, bool append)
+    : device_(device), names_(names), control_(control), events_(output, append)
 {
     sem_init(&semaphore_, 0, 0);
 }
@@ -61,6 +61,7 @@ Butler::~Butler()
 
 void Butler::start()
 {
+    stop_.store(false);
     thread_ = std::thread([this] { run(); });
 }
 

@@ -49,8 +49,8 @@ private:
 
 class Butler {
 public:
-    // `output`: the file of --output; its event log is written beside it.
-    Butler(Device& device, ClientNames& names, Doorbell& control, const std::string& output);
+    // `output`: the file of --output; its event log is written beside it, or goes on (`append`).
+    Butler(Device& device, ClientNames& names, Doorbell& control, const std::string& output, bool append);
     ~Butler();
     Butler(const Butler&) = delete;
     Butler& operator=(const Butler&) = delete;

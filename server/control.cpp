@@ -45,11 +45,9 @@ bool Connection::send(std::span<const std::byte> message, std::span<const int> d
 }
 
 Control::Control(const Options& options, Listener listener, bool activated)
-    : options_(options), listener_(std::move(listener)), epoll_(epoll_create1(EPOLL_CLOEXEC)),
+    : options_(options), listener_(std::move(listener)), epoll_(make_epoll()),
       requests_(options, names_, [this] { return open_instance(); })
 {
-    if (!epoll_)
-        throw std::system_error(errno, std::generic_category(), "epoll_create1");
     try {
         requests_.open();
     } catch (const std::exception& error) {
@@ -57,6 +55,19 @@ Control::Control(const Options& options, Listener listener, bool activated)
             throw;
         log_line(LogLevel::error, error.what()); // each client that comes tries again, and is told
     }
+    watch_all();
+}
+
+os::Descriptor Control::make_epoll()
+{
+    os::Descriptor epoll(epoll_create1(EPOLL_CLOEXEC));
+    if (!epoll)
+        throw std::system_error(errno, std::generic_category(), "epoll_create1");
+    return epoll;
+}
+
+void Control::watch_all()
+{
     watch(listener_.fd(), tag(about_listener, listener_.fd()));
     if (listener_.watch_fd() >= 0)
         watch(listener_.watch_fd(), tag(about_directory, listener_.watch_fd()));
@@ -66,7 +77,7 @@ Control::Control(const Options& options, Listener listener, bool activated)
 
 Control::~Control()
 {
-    if (requests_.instance() != nullptr && requests_.players() != 0)
+    if (requests_.instance() != nullptr && (handed_over_ || requests_.players() != 0))
         requests_.instance()->device().leave_running(); // clients that hold the descriptor play on
     requests_.close(); // before the socket: who knocks meanwhile sees that this server is just ending
     for (auto& [fd, connection] : connections_)
@@ -203,8 +214,7 @@ bool Control::handle_event(std::uint64_t event_tag, int signal_fd)
         requests_.free_retired();
         break;
     case about_session:
-        serve(fd_of(event_tag));
-        break;
+        return serve(fd_of(event_tag));
     case about_process: // tagged with the session's socket: a forked child may hold that open
         forget(fd_of(event_tag), "its process has died");
         break;
@@ -240,14 +250,20 @@ void Control::accept_client(os::Descriptor socket)
         }
         if (connection->peer.pid > 0)
             connection->process = os::watch_process(connection->peer.pid);
-        watch(fd, tag(about_session, fd));
-        if (connection->process)
-            watch(connection->process.get(), tag(about_process, fd));
+        watch_connection(*connection);
         connections_.emplace(fd, std::move(connection));
     } catch (...) {
         take_down(std::move(connection));
         throw;
     }
+}
+
+void Control::watch_connection(const Connection& connection)
+{
+    const int fd = connection.socket.get();
+    watch(fd, tag(about_session, fd));
+    if (connection.process)
+        watch(connection.process.get(), tag(about_process, fd));
 }
 
 // A connection that cannot be accepted (no descriptors left, mostly) keeps the listener readable: without a
@@ -298,11 +314,12 @@ void Control::take_down(std::unique_ptr<Connection> connection) noexcept
     closer_.close(std::move(connection->socket));
 }
 
-void Control::serve(int fd)
+// False: another server has taken this one's place.
+bool Control::serve(int fd)
 {
     const auto found = connections_.find(fd);
     if (found == connections_.end())
-        return; // forgotten by an event before this one
+        return true; // forgotten by an event before this one
     alignas(8) std::byte buffer[protocol::max_message_bytes];
     try {
         os::Packet packet = os::receive_packet(fd, buffer, 0);
@@ -310,18 +327,24 @@ void Control::serve(int fd)
         for (os::Descriptor& descriptor : packet.descriptors)
             closer_.close(std::move(descriptor));
         if (packet.nothing)
-            return;
-        if (packet.bytes == 0)
-            return forget(fd, "it has closed");
-        if (packet.truncated || descriptors) {
+            return true;
+        const std::span<const std::byte> bytes(buffer, packet.bytes);
+        if (packet.bytes == 0) {
+            forget(fd, "it has closed");
+        } else if (packet.truncated || descriptors) {
             requests_.refuse(*found->second, EMSGSIZE, "the message is too long, or carries descriptors");
-            return forget(fd, "it sent an oversized message");
-        }
-        if (!requests_.answer(*found->second, std::span(buffer, packet.bytes)))
+            forget(fd, "it sent an oversized message");
+        } else if (asks_to_succeed(*found->second, bytes)) {
+            if (hand_over(*found->second))
+                return false;
+            forget(fd, "it has not taken over");
+        } else if (!requests_.answer(*found->second, bytes)) {
             forget(fd, "its request was refused");
+        }
     } catch (const std::exception& error) {
         forget(fd, error.what());
     }
+    return true;
 }
 
 void Control::forget(int fd, const char* why)

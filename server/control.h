@@ -8,6 +8,7 @@
 #include "os/descriptor.h"
 #include "server/butler.h"
 #include "server/closer.h"
+#include "server/handover.h"
 #include "server/listener.h"
 #include "server/options.h"
 #include "server/requests.h"
@@ -35,9 +36,12 @@ public:
     // Opens the device; throws with the reason. `activated`: a client is waiting already (socket activation):
     // a device that cannot be opened is reported to it.
     Control(const Options& options, Listener listener, bool activated);
+    // Takes the place of the server from which `all` is; returns when it has. `options.socket` is the path of the
+    // socket. Throws with the reason: then the other one goes on.
+    Control(const Options& options, Inheritance all);
     ~Control();
 
-    // Serves until a signal or the end of an autostarted server's idle time; the process' exit status.
+    // Serves until a signal, a successor or the end of an autostarted server's idle time; the process' exit status.
     int run(int signal_fd);
     std::string description() const; // for the ready line
 
@@ -47,14 +51,22 @@ private:
     void rest_from_accepting(const char* why);
     void accept_again();
     void restore_listener();
+    static os::Descriptor make_epoll();
     void watch(int fd, std::uint64_t tag);
+    void watch_all();
+    void watch_connection(const Connection& connection);
     void unwatch(int fd) noexcept;
     void take_down(std::unique_ptr<Connection> connection) noexcept;
     bool handle_event(std::uint64_t tag, int signal_fd);
-    void serve(int fd);
+    bool serve(int fd);
     void forget(int fd, const char* why);
     void expire_silent();
     int next_timeout() const;
+
+    static bool asks_to_succeed(const Connection& connection, std::span<const std::byte> packet) noexcept;
+    bool hand_over(Connection& successor);
+    void give_all(int successor);
+    void take_place(os::Descriptor socket, const protocol::HandoverSlot& record);
 
     bool idle_is_over();
     double close_seconds() const noexcept;
@@ -76,6 +88,7 @@ private:
     bool had_players_ = false;
     std::int64_t idle_since_ns_ = -1; // when the last client had left; -1: there are some
     bool realtime_ = false;           // this thread
+    bool handed_over_ = false;        // another server has everything
 };
 
 } // namespace ringmix::server

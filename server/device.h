@@ -9,6 +9,7 @@
 
 #pragma once
 
+#include "os/descriptor.h"
 #include "ringmix/abi.h"
 
 #include <array>
@@ -60,6 +61,12 @@ struct OutputState {
     std::uint64_t lost_frames = 0; // that it could not take
 };
 
+// Where a device stands, for the one in another process that goes on with it.
+struct DeviceStanding {
+    DevicePosition position;
+    std::int64_t start_ns; // virtual: when frame 0 was played, by its clock
+};
+
 class Device {
 public:
     virtual ~Device() = default;
@@ -78,6 +85,11 @@ public:
     // Control thread: starts it; frame 0 is played now. Throws std::system_error.
     virtual void start() = 0;
 
+    // The engine does not run: where it stands; and, in the process that takes it over and instead of start(), where it
+    // stood.
+    virtual DeviceStanding standing() const noexcept = 0;
+    virtual void go_on(const DeviceStanding& standing) = 0;
+
     // Engine thread, realtime: no lock, allocation, log or exception.
     // Waits for the device's next period or until `deadline_ns` (CLOCK_MONOTONIC), whichever is first.
     virtual void wait(std::int64_t deadline_ns) noexcept = 0;
@@ -91,6 +103,9 @@ public:
     // Butler thread: writes out what has been played (with --output); to be called several times a
     // second. Returns true if there is more that can be written at once.
     virtual bool write_output() noexcept = 0;
+    // The butler has stopped: all is written out that was played, and the file is left as it is, for somebody else
+    // to append to.
+    virtual void release_output() noexcept = 0;
     // Control thread: what --output has done so far.
     virtual OutputState output_state() const = 0;
 
@@ -112,6 +127,18 @@ using Say = void (*)(const std::string& line);
 std::unique_ptr<Device> open_device(const DeviceWishes& wishes, Say say);
 std::unique_ptr<Device> open_kernel_device(const DeviceWishes& wishes, Say say); // device = an ALSA hardware PCM name
 std::unique_ptr<Device> open_virtual_device(const DeviceWishes& wishes, Say say);
+
+// A device that another process has opened and started: its descriptor, as clients have it, and what was told of it.
+// Until go_on() it is left alone, also when it is destroyed. Throws std::runtime_error.
+struct DeviceHeirloom {
+    os::Descriptor descriptor;
+    DeviceShape shape;
+    std::string name, identity;
+    std::string output; // virtual: the WAV file to append to
+};
+std::unique_ptr<Device> take_over_device(DeviceHeirloom heirloom);
+std::unique_ptr<Device> take_over_kernel_device(DeviceHeirloom heirloom);
+std::unique_ptr<Device> take_over_virtual_device(DeviceHeirloom heirloom);
 
 // The errno that tells a client of `error`; ENODEV if that has none.
 int error_number(const std::exception& error) noexcept;

@@ -4,6 +4,7 @@
 
 #include "server/device.h"
 
+#include "core/format.h"
 #include "core/frames.h"
 #include "core/pointer.h"
 #include "os/kernel_pcm.h"
@@ -98,6 +99,7 @@ std::uint64_t boundary_of(snd_pcm_t* pcm, const std::string& name)
 class KernelDevice final : public Device {
 public:
     KernelDevice(const DeviceWishes& wishes, Say say);
+    explicit KernelDevice(DeviceHeirloom heirloom);
     ~KernelDevice() override;
 
     const DeviceShape& shape() const noexcept override { return shape_; }
@@ -106,10 +108,16 @@ public:
     int shared_descriptor() const noexcept override { return fd_; }
     std::byte* ring() const noexcept override { return kernel_.ring(); }
     void start() override;
+    DeviceStanding standing() const noexcept override
+    {
+        return {position_, started_ns_.load(std::memory_order_relaxed)};
+    }
+    void go_on(const DeviceStanding& standing) override;
     void wait(std::int64_t deadline_ns) noexcept override;
     DevicePosition update() noexcept override;
     int reset() noexcept override;
     bool write_output() noexcept override { return false; }
+    void release_output() noexcept override {}
     OutputState output_state() const override { return {}; }
     void leave_running() noexcept override { leave_running_ = true; }
 
@@ -128,8 +136,9 @@ private:
     static constexpr std::uint32_t not_started = 3;
     static constexpr std::uint32_t restarted = 4;
 
-    Pcm pcm_;
-    int fd_ = -1; // pcm_'s
+    Pcm pcm_;              // null: another process has opened it, and
+    os::Descriptor taken_; // this is its descriptor
+    int fd_ = -1;          // pcm_'s, or that
     DeviceShape shape_{};
     std::string name_, identity_;
     os::KernelPcm kernel_;
@@ -181,9 +190,29 @@ KernelDevice::KernelDevice(const DeviceWishes& wishes, Say say)
         say(fmt::format("{}: it has no period timer: waking by the clock", wishes.device));
 }
 
+KernelDevice::KernelDevice(DeviceHeirloom heirloom)
+    : taken_(std::move(heirloom.descriptor)), fd_(taken_.get()), shape_(heirloom.shape),
+      name_(std::move(heirloom.name)), identity_(std::move(heirloom.identity)), leave_running_(true)
+{
+    kernel_ = os::KernelPcm(fd_, ring_bytes());
+    const os::KernelPcm::Address address = kernel_.address();
+    timer_ = std::make_unique<PeriodTimer>(address.card, address.device, address.subdevice);
+}
+
+void KernelDevice::go_on(const DeviceStanding& standing)
+{
+    leave_running_ = false;
+    position_ = standing.position;
+    started_ns_.store(standing.start_ns, std::memory_order_relaxed);
+    epoch_.store(position_.frame, std::memory_order_relaxed);
+    phase_.store(position_.state, std::memory_order_release);
+}
+
 KernelDevice::~KernelDevice()
 {
-    if (!leave_running_)
+    if (taken_ && !leave_running_)
+        kernel_.drop(); // as libasound does
+    if (!leave_running_ || !pcm_)
         return;
     // libasound's close would stop the stream. Its memory is kept until the process ends, which
     // closes this process' descriptor and no other.
@@ -193,8 +222,7 @@ KernelDevice::~KernelDevice()
 
 std::size_t KernelDevice::ring_bytes() const noexcept
 {
-    return static_cast<std::size_t>(
-        snd_pcm_frames_to_bytes(pcm_.get(), static_cast<snd_pcm_sframes_t>(shape_.ring_frames)));
+    return std::size_t{shape_.ring_frames} * shape_.channels * core::sample_bytes(shape_.format);
 }
 
 void KernelDevice::start()
@@ -260,23 +288,23 @@ DevicePosition KernelDevice::update() noexcept
 // Whatever state the stream is in: silent, at hw_ptr 0, running. Returns 0 or -errno.
 int KernelDevice::restart() noexcept
 {
-    snd_pcm_state_t state = snd_pcm_state(pcm_.get());
+    int state = kernel_.state();
     if (state == SND_PCM_STATE_SUSPENDED) {
         // Devices that cannot resume (ENOSYS) are prepared anew; so are the others, to be in step,
         // after a drop for the sake of drivers that start resumed streams.
         constexpr int tries = 100;
-        for (int i = 0; i < tries && snd_pcm_resume(pcm_.get()) == -EAGAIN; i++)
+        for (int i = 0; i < tries && kernel_.resume() == -EAGAIN; i++)
             ::poll(nullptr, 0, 10);
-        state = snd_pcm_state(pcm_.get());
+        state = kernel_.state();
     }
     if (state == SND_PCM_STATE_DISCONNECTED)
         return -ENODEV;
     if (state != SND_PCM_STATE_PREPARED)
-        snd_pcm_drop(pcm_.get());
-    if (const int error = snd_pcm_prepare(pcm_.get()); error < 0)
+        kernel_.drop();
+    if (const int error = kernel_.prepare(); error < 0)
         return error;
     std::memset(kernel_.ring(), 0, ring_bytes());
-    const int error = snd_pcm_start(pcm_.get());
+    const int error = kernel_.start();
     started_ns_.store(os::monotonic_ns(), std::memory_order_relaxed);
     return error;
 }
@@ -297,6 +325,11 @@ int KernelDevice::reset() noexcept
 }
 
 } // namespace
+
+std::unique_ptr<Device> take_over_kernel_device(DeviceHeirloom heirloom)
+{
+    return std::make_unique<KernelDevice>(std::move(heirloom));
+}
 
 std::unique_ptr<Device> open_kernel_device(const DeviceWishes& wishes, Say say)
 {

@@ -28,6 +28,12 @@ std::unique_ptr<Device> open_device(const DeviceWishes& wishes, Say say)
     return open_kernel_device(found, say);
 }
 
+std::unique_ptr<Device> take_over_device(DeviceHeirloom heirloom)
+{
+    return heirloom.shape.kind == abi::device_virtual ? take_over_virtual_device(std::move(heirloom))
+                                                      : take_over_kernel_device(std::move(heirloom));
+}
+
 int error_number(const std::exception& error) noexcept
 {
     if (const auto* of_device = dynamic_cast<const DeviceError*>(&error))

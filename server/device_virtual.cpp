@@ -65,6 +65,30 @@ VirtualDevice::VirtualDevice(const DeviceWishes& wishes, Say say, Clock clock)
         recorder_ = make_recorder(wishes.output, shape_);
 }
 
+VirtualDevice::VirtualDevice(DeviceHeirloom heirloom)
+    : clock_(os::monotonic_ns), shape_(heirloom.shape),
+      frame_bytes_(shape_.channels * core::sample_bytes(shape_.format)), memory_(std::move(heirloom.descriptor)),
+      continued_output_(std::move(heirloom.output))
+{
+    const std::size_t bytes = std::size_t{shape_.ring_frames} * frame_bytes_;
+    os::require_sealed_memory(memory_.get(), bytes, "device ring");
+    ring_ = os::Mapping::shared(memory_.get(), bytes, 0, true, "the virtual device's ring");
+}
+
+DeviceStanding VirtualDevice::standing() const noexcept
+{
+    const std::int64_t start = start_ns_.load(std::memory_order_acquire);
+    return {{played_, played_, start + ns_of_frames(played_, shape_.rate), DevicePosition::running}, start};
+}
+
+void VirtualDevice::go_on(const DeviceStanding& standing)
+{
+    if (!continued_output_.empty())
+        recorder_ = make_recorder(continued_output_, shape_, true);
+    played_ = standing.position.frame;
+    start_ns_.store(standing.start_ns, std::memory_order_release);
+}
+
 void VirtualDevice::start() { start_ns_.store(clock_(), std::memory_order_release); }
 
 void VirtualDevice::wait(std::int64_t deadline_ns) noexcept
@@ -107,6 +131,11 @@ DevicePosition VirtualDevice::update() noexcept
         recorder_->push_silence(target - played_ - from_ring);
     played_ = target;
     return {target, target, start + ns_of_frames(target, shape_.rate), DevicePosition::running};
+}
+
+std::unique_ptr<Device> take_over_virtual_device(DeviceHeirloom heirloom)
+{
+    return std::make_unique<VirtualDevice>(std::move(heirloom));
 }
 
 std::unique_ptr<Device> open_virtual_device(const DeviceWishes& wishes, Say say)

@@ -38,6 +38,7 @@ public:
     using Clock = std::int64_t (*)() noexcept; // ns, never backwards
 
     VirtualDevice(const DeviceWishes& wishes, Say say, Clock clock = os::monotonic_ns);
+    explicit VirtualDevice(DeviceHeirloom heirloom);
 
     const DeviceShape& shape() const noexcept override { return shape_; }
     std::string name() const override { return "virtual"; }
@@ -45,10 +46,13 @@ public:
     int shared_descriptor() const noexcept override { return memory_.get(); }
     std::byte* ring() const noexcept override { return ring_.data(); }
     void start() override;
+    DeviceStanding standing() const noexcept override;
+    void go_on(const DeviceStanding& standing) override;
     void wait(std::int64_t deadline_ns) noexcept override;
     DevicePosition update() noexcept override;
     int reset() noexcept override { return 0; }
     bool write_output() noexcept override { return recorder_ && recorder_->write(); }
+    void release_output() noexcept override { recorder_.reset(); }
     OutputState output_state() const override { return recorder_ ? recorder_->state() : OutputState{}; }
     // Nothing runs it when the server is gone; the memory stays with those who hold it.
     void leave_running() noexcept override {}
@@ -60,6 +64,7 @@ private:
     const DeviceShape shape_;
     const std::uint32_t frame_bytes_;
     os::Descriptor memory_;
+    std::string continued_output_; // with go_on()
     os::Mapping ring_;
     std::unique_ptr<Recorder> recorder_;
     os::Timer timer_;

@@ -39,8 +39,28 @@ Engine::Engine(Device& device, const core::BoardView& view, TraceRing& trace, se
 
 Engine::~Engine() { stop(); }
 
+Engine::Knowledge Engine::knowledge() const noexcept
+{
+    Knowledge all{snapshot_, mixed_to_, xruns_.load(relaxed), repairs_.load(relaxed), open_, {}};
+    std::transform(watches_.begin(), watches_.end(), all.serials.begin(), [](const Watch& w) { return w.serial; });
+    return all;
+}
+
+void Engine::learn(const Knowledge& all) noexcept
+{
+    snapshot_ = all.snapshot;
+    state_ = all.snapshot.state;
+    mixed_to_ = all.mixed_to;
+    xruns_.store(all.xruns, relaxed);
+    repairs_.store(all.repairs, relaxed);
+    open_ = all.open;
+    for (std::uint32_t slot = 0; slot < abi::max_slots; slot++)
+        watches_[slot] = {all.serials[slot], view_.board->slots[slot].tail.start.load(acquire), 0};
+}
+
 void Engine::start()
 {
+    stop_.store(false);
     cycle();
     thread_ = std::thread([this] { run(); });
 }

@@ -47,6 +47,18 @@ public:
     // Control thread. start() runs the first cycle itself, so that time is published when it returns.
     void start();
     void stop() noexcept;
+    // While stopped: what it knows beyond the board, and, before start(), what the one before it in another process
+    // knew, whose board this is.
+    struct Knowledge {
+        core::SyncSnapshot snapshot; // the newest that was published
+        std::uint64_t mixed_to = 0;
+        std::uint64_t xruns = 0, repairs = 0;
+        std::uint64_t open = 0; // slots (a bit each) whose stream's start has been reported
+        std::array<std::uint32_t, abi::max_slots> serials{};
+    };
+    Knowledge knowledge() const noexcept;
+    void learn(const Knowledge& knowledge) noexcept;
+
     // One cycle. Only the engine's thread calls it, or a simulator that has not called start().
     void cycle() noexcept;
 

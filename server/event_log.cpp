@@ -20,12 +20,12 @@ std::string quoted(const std::string& text)
 }
 } // namespace
 
-EventLog::EventLog(const std::string& output)
+EventLog::EventLog(const std::string& output, bool append)
 {
     if (output.empty() || output == "-")
         return;
     path_ = output + ".jsonl";
-    file_.reset(std::fopen(path_.c_str(), "we"));
+    file_.reset(std::fopen(path_.c_str(), append ? "ae" : "we"));
     if (!file_)
         throw std::runtime_error(fmt::format("cannot write {}: {}", path_, std::strerror(errno)));
 }

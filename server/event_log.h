@@ -53,8 +53,9 @@ struct GainRamp {
 
 class EventLog {
 public:
-    // `output`: empty or "-": no log is kept. Throws std::runtime_error if the log cannot be made.
-    explicit EventLog(const std::string& output);
+    // `output`: empty or "-": no log is kept; `append`: to the one that is there. Throws std::runtime_error if the log
+    // cannot be made.
+    explicit EventLog(const std::string& output, bool append = false);
 
     void gain(std::uint32_t client, const ClientName& who, const GainRamp& ramp);
     void stream_start(std::uint32_t client, const ClientName& who, std::uint32_t stream, std::uint64_t first);

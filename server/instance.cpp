@@ -77,10 +77,41 @@ Instance::Instance(std::unique_ptr<Device> device, const Options& options, Say s
     : device_(std::move(device)), arena_(arena_bytes(device_->shape(), options))
 {
     lay_out_board(options, say);
-    butler_ = std::make_unique<Butler>(*device_, names, control, options.wishes.output);
-    engine_ = std::make_unique<Engine>(*device_, view_, butler_->trace(), butler_->semaphore(), silence_,
-                                       !options.wishes.output.empty());
+    staff(options.wishes.output, false, names, control);
+}
+
+Instance::Instance(Estate estate, const std::string& output, ClientNames& names, Doorbell& control)
+    : device_(std::move(estate.device)), board_fd_(std::move(estate.board)),
+      arena_(std::move(estate.arena), estate.geometry.arena_bytes), silence_(std::move(estate.silence))
+{
+    const auto bytes = static_cast<std::size_t>(estate.board_bytes);
+    if (estate.board_bytes != core::board_bytes(estate.geometry))
+        throw std::runtime_error("the server that is to be replaced has a board of another size");
+    os::require_sealed_memory(board_fd_.get(), bytes, "board");
+    board_memory_ = os::Mapping::shared(board_fd_.get(), bytes, 0, true, "board");
+    arena_memory_ = os::Mapping::sparse(arena_.fd(), static_cast<std::size_t>(arena_.bytes()), "arena");
+    if (const char* fault = core::validate_board(board_memory_.data(), bytes, view_))
+        throw std::runtime_error(fmt::format("the server that is to be replaced cannot be: {}", fault));
+    view_.geometry = estate.geometry; // the server's own copy: clients could have written into the board's
+    view_.arena = arena_memory_.data();
+    view_.ring = device_->ring();
+    staff(output, true, names, control);
+}
+
+void Instance::staff(const std::string& output, bool append, ClientNames& names, Doorbell& control)
+{
+    butler_ = std::make_unique<Butler>(*device_, names, control, output, append);
+    engine_ =
+        std::make_unique<Engine>(*device_, view_, butler_->trace(), butler_->semaphore(), silence_, !output.empty());
     butler_->serve_for(*engine_);
+}
+
+void Instance::go_on(const DeviceStanding& device, const Engine::Knowledge& engine)
+{
+    device_->go_on(device);
+    engine_->learn(engine);
+    engine_->start();
+    butler_->start();
 }
 
 void Instance::start()

@@ -18,6 +18,7 @@
 
 #include <array>
 #include <memory>
+#include <string>
 
 namespace ringmix::server {
 
@@ -27,6 +28,16 @@ public:
     // device().start() and then engine().cycle() and butler().serve(). `control` is rung when the engine has
     // something for the control thread. Throws std::runtime_error (std::system_error included) with the reason.
     Instance(std::unique_ptr<Device> device, const Options& options, Say say, ClientNames& names, Doorbell& control);
+    // One that another process has laid out and runs: its memory, and a device that has been taken over. Does not touch
+    // the board; learn() and start() come when that process has stopped.
+    struct Estate {
+        std::unique_ptr<Device> device;
+        abi::Geometry geometry;
+        os::Descriptor board, arena, silence;
+        std::uint64_t board_bytes;
+    };
+    Instance(Estate estate, const std::string& output, ClientNames& names, Doorbell& control);
+    void go_on(const DeviceStanding& device, const Engine::Knowledge& engine); // throws as the constructors do
     ~Instance();
     Instance(const Instance&) = delete;
     Instance& operator=(const Instance&) = delete;
@@ -45,6 +56,7 @@ public:
 
 private:
     void lay_out_board(const Options& options, Say say);
+    void staff(const std::string& output, bool append, ClientNames& names, Doorbell& control);
 
     std::unique_ptr<Device> device_;
     os::Descriptor board_fd_;

@@ -52,6 +52,36 @@ Listener Listener::passed(os::Descriptor socket)
     return listener;
 }
 
+Listener Listener::taken_over(os::Descriptor socket, const std::string& path, mode_t mode)
+{
+    Listener listener;
+    listener.path_ = path;
+    listener.mode_ = mode;
+    listener.socket_ = std::move(socket);
+    return listener;
+}
+
+bool Listener::own() noexcept
+try {
+    const std::int64_t deadline = os::monotonic_ns() + ending_ns;
+    while (!lock()) {
+        if (os::monotonic_ns() >= deadline)
+            return false;
+        os::sleep_ns(1'000'000);
+    }
+    file_ = file_at(path_);
+    watch_directory();
+    return true;
+} catch (const std::exception&) {
+    return false;
+}
+
+void Listener::leave() noexcept
+{
+    watch_.reset();
+    lock_.reset();
+}
+
 Listener::~Listener()
 {
     // Closing it takes a while: not between the end of the file and that of the lock, in which a program finds

@@ -20,6 +20,14 @@ public:
     static Listener at(const std::string& path, mode_t mode);
     // A socket that a service manager listens on: its file is not ours.
     static Listener passed(os::Descriptor socket);
+    // The socket of a server that this one replaces; at `path` if its file is to be ours, once own() is called.
+    static Listener taken_over(os::Descriptor socket, const std::string& path, mode_t mode);
+    // The one before has ended, or is about to: takes its lock. Waits up to two seconds; false: there is none to be
+    // had.
+    bool own() noexcept;
+    // The other side of it: file and lock are left to the successor.
+    bool owned() const noexcept { return static_cast<bool>(lock_); }
+    void leave() noexcept;
     ~Listener(); // removes the file, if it is still ours
     Listener(Listener&&) noexcept = default;
     Listener& operator=(Listener&&) = delete;

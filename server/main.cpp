@@ -2,6 +2,7 @@
 //
 // ringmixd: opens a playback device, lets it run for ever, and hands it to clients.
 
+#include "core/message.h"
 #include "os/paths.h"
 #include "os/process.h"
 #include "ringmix/protocol.h"
@@ -13,6 +14,7 @@
 #include <csignal>
 #include <cstdio>
 #include <fcntl.h>
+#include <optional>
 #include <stdexcept>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -57,24 +59,48 @@ os::Descriptor take_signals()
     return os::Descriptor(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
 }
 
-int serve(const Options& options)
+int serve(Control& control, const Options& options, int signals)
 {
-    const os::Descriptor signals = take_signals();
-    os::raise_descriptor_limit();
-
-    os::Descriptor passed = passed_listener();
-    const bool activated = static_cast<bool>(passed);
-    const std::string path = options.socket.empty() ? os::server_socket_path(options.name) : options.socket;
-    Control control(options, activated ? Listener::passed(std::move(passed)) : Listener::at(path, options.socket_mode),
-                    activated);
     const std::string what = control.description();
     fmt::print(stderr, "{}{}\n", protocol::start_ready, what);
     notify_manager("READY=1\nSTATUS=" + what);
     if (options.autostarted)
         leave_stderr();
-    const int status = control.run(signals.get());
+    const int status = control.run(signals);
     notify_manager("STOPPING=1");
     return status;
+}
+
+// Instead of the server that runs, with all that it has. Nothing: there is none.
+std::optional<int> replace(Options options, int signals)
+{
+    std::optional<Inheritance> all = ask_for_inheritance(options.socket);
+    if (!all)
+        return std::nullopt;
+    options.wishes.output = core::text_of(all->head.output);
+    options.idle_seconds = all->head.idle_ms < 0 ? -1 : static_cast<double>(all->head.idle_ms) / 1000;
+    options.end_seconds = all->head.end_ms < 0 ? -1 : static_cast<double>(all->head.end_ms) / 1000;
+    Control control(options, std::move(*all));
+    return serve(control, options, signals);
+}
+
+int serve(Options options)
+{
+    const os::Descriptor signals = take_signals();
+    os::raise_descriptor_limit();
+    if (options.socket.empty())
+        options.socket = os::server_socket_path(options.name);
+    if (options.replace) {
+        if (const std::optional<int> status = replace(options, signals.get()))
+            return *status;
+        log_line(LogLevel::info, "no server answers on " + options.socket + " that could be replaced: starting");
+    }
+    os::Descriptor passed = passed_listener();
+    const bool activated = static_cast<bool>(passed);
+    Control control(options,
+                    activated ? Listener::passed(std::move(passed)) : Listener::at(options.socket, options.socket_mode),
+                    activated);
+    return serve(control, options, signals.get());
 }
 
 // For the program that started this server and reads its stderr until that is closed. A failure is told

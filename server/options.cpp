@@ -35,6 +35,7 @@ enum Key : int {
     key_dither,
     key_log_level,
     key_autostarted,
+    key_replace,
     key_help = 'h',
     key_version = 'V',
 };
@@ -56,6 +57,7 @@ constexpr option long_options[] = {
     {"dither", required_argument, nullptr, key_dither},
     {"log-level", required_argument, nullptr, key_log_level},
     {"autostarted", no_argument, nullptr, key_autostarted},
+    {"replace", no_argument, nullptr, key_replace},
     {"help", no_argument, nullptr, key_help},
     {"version", no_argument, nullptr, key_version},
     {nullptr, 0, nullptr, 0},
@@ -202,6 +204,9 @@ void take_server_option(Options& options, std::optional<double>& idle, int key, 
     case key_autostarted:
         options.autostarted = true;
         break;
+    case key_replace:
+        options.replace = true;
+        break;
     default:
         break;
     }
@@ -302,6 +307,9 @@ Clients:
                        started by a client closes it at once, and ends 5 s later)
 
 General:
+  --replace            take the place of the server that serves this instance, with its
+                       device and its clients, who notice nothing; what it was
+                       started with stays (start as usual where there is none)
   --log-level LEVEL    error, warning, info (default) or debug
   -h, --help           show this help
   -V, --version        show the version

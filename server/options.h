@@ -19,6 +19,7 @@ struct Options {
     unsigned socket_mode = 0600;
     double idle_seconds = -1;      // without clients, until the device is closed; < 0: never
     double end_seconds = -1;       // without clients, until the server ends; < 0: never
+    bool replace = false;          // --replace: takes the place of the server that runs
     bool autostarted = false;      // --autostarted: detach, end when idle (used by the plugin)
     std::uint64_t arena_bytes = 0; // 0: by the device's rate (instance.cpp)
     std::uint32_t clip = abi::clip_hard;

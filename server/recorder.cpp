@@ -255,7 +255,7 @@ OutputState Recorder::state() const
     return state;
 }
 
-std::unique_ptr<Recorder> make_recorder(const std::string& output, const DeviceShape& shape)
+std::unique_ptr<Recorder> make_recorder(const std::string& output, const DeviceShape& shape, bool append)
 {
     constexpr std::uint64_t seconds = 8, most = 64 << 20;
     const std::uint32_t bytes = core::sample_bytes(shape.format);
@@ -276,7 +276,7 @@ std::unique_ptr<Recorder> make_recorder(const std::string& output, const DeviceS
     settings.text = fmt::format("WAV to {}", output);
     const WavShape wav{shape.channels, shape.rate, settings.pack ? 24 : bytes * 8, shape.chmap,
                        shape.format == abi::format_float};
-    return std::make_unique<Recorder>(std::make_unique<WavSink>(output, wav), settings);
+    return std::make_unique<Recorder>(std::make_unique<WavSink>(output, wav, append), settings);
 }
 
 } // namespace ringmix::server

@@ -48,7 +48,7 @@ private:
 
 class WavSink final : public OutputSink {
 public:
-    WavSink(const std::string& path, const WavShape& shape) : file_(path, shape) {}
+    WavSink(const std::string& path, const WavShape& shape, bool append) : file_(path, shape, append) {}
     std::int64_t write(std::span<const std::byte> bytes) noexcept override { return file_.write(bytes); }
     int refresh() noexcept override { return file_.refresh(); }
     int finish() noexcept override { return file_.finish(); }
@@ -125,8 +125,8 @@ private:
     std::atomic<int> error_{0};                         // errno for which it was given up; butler
 };
 
-// What `output` (--output) asks for, for a device of `shape`. Throws std::system_error or
-// std::runtime_error saying what is wrong with it.
-std::unique_ptr<Recorder> make_recorder(const std::string& output, const DeviceShape& shape);
+// What `output` (--output) asks for, for a device of `shape`; `append`: to the file that is there, which is one of
+// ours. Throws std::system_error or std::runtime_error saying what is wrong with it.
+std::unique_ptr<Recorder> make_recorder(const std::string& output, const DeviceShape& shape, bool append = false);
 
 } // namespace ringmix::server

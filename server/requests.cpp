@@ -214,6 +214,71 @@ void Requests::free_slot(std::uint32_t slot)
     owners_[slot] = {};
 }
 
+std::vector<protocol::HandoverSlot> Requests::records() const
+{
+    std::vector<protocol::HandoverSlot> all;
+    for (std::uint32_t slot = 0; slot < abi::max_slots; slot++) {
+        const SlotOwner& owner = owners_[slot];
+        if (!owner.used)
+            continue;
+        auto record = core::make_message<protocol::HandoverSlot>();
+        record.slot = slot;
+        record.pid = owner.pid;
+        record.uid = owner.uid;
+        record.gain = owner.gain;
+        record.muted = owner.muted ? 1 : 0;
+        record.known_to_engine = owner.known_to_engine ? 1 : 0;
+        record.program_format = owner.program_format;
+        record.program_rate = owner.program_rate;
+        record.program_channels = owner.program_channels;
+        record.latency_frames = owner.latency_frames;
+        record.lane_offset = owner.lane.value_or(0);
+        record.lane_bytes = owner.lane ? instance_->arena().length_of(*owner.lane) : 0;
+        core::put_text(record.name, owner.name);
+        all.push_back(record);
+    }
+    return all;
+}
+
+bool Requests::take_place(const protocol::HandoverSlot& record)
+{
+    SlotOwner& owner = owners_[record.slot];
+    if (owner.used || (record.lane_bytes != 0 && !instance_->arena().reserve(record.lane_offset, record.lane_bytes)))
+        return false;
+    owner.used = true;
+    owner.name = core::text_of(record.name);
+    owner.pid = record.pid;
+    owner.uid = record.uid;
+    if (record.lane_bytes != 0)
+        owner.lane = record.lane_offset;
+    owner.gain = std::min(record.gain, core::max_gain);
+    owner.muted = record.muted != 0;
+    owner.known_to_engine = record.known_to_engine != 0;
+    owner.left = record.connected == 0;
+    owner.program_format = record.program_format;
+    owner.program_rate = record.program_rate;
+    owner.program_channels = record.program_channels;
+    owner.latency_frames = record.latency_frames;
+    names_.set(record.slot, owner.name, owner.pid);
+    return true;
+}
+
+void Requests::resume()
+{
+    for (std::uint32_t slot = 0; slot < abi::max_slots; slot++) {
+        const SlotOwner& owner = owners_[slot];
+        if (!owner.used)
+            continue;
+        const std::uint32_t gain = owner.muted ? 0 : owner.gain;
+        if (!owner.left && owner.known_to_engine && core::read_gains(instance_->slot(slot)).gains.back() != gain)
+            instance_->engine().set_gain(slot, gain); // asked for, and not made any more
+        else if (owner.left && owner.known_to_engine)
+            instance_->engine().retire(slot);
+        else if (owner.left)
+            free_slot(slot);
+    }
+}
+
 bool Requests::configure(Session& session, const protocol::Configure& configure)
 {
     if (session.slot == protocol::no_slot)

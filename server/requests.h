@@ -19,6 +19,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 namespace ringmix::server {
 
@@ -70,6 +71,14 @@ public:
     void leave(Session& session, const char* why);
     // Frees the slots that engine and butler have done with.
     void free_retired();
+
+    // For a server that replaces this one: all slots in use, `connected` left open.
+    std::vector<protocol::HandoverSlot> records() const;
+    // The other side: an instance that another server has run until now, and a slot of it; false: that has a lane that
+    // cannot be. Once the engine runs: resume() does again what may have been lost on the way.
+    void take_over(std::unique_ptr<Instance> instance) { instance_ = std::move(instance); }
+    bool take_place(const protocol::HandoverSlot& record);
+    void resume();
 
     void open(); // throws as the opener does
     void close() noexcept { instance_.reset(); }

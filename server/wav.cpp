@@ -171,7 +171,7 @@ std::vector<std::byte> wav_header(const WavShape& shape, std::uint64_t data_byte
     return out.take();
 }
 
-WavFile::WavFile(const std::string& path, const WavShape& shape, std::uint64_t limit)
+WavFile::WavFile(const std::string& path, const WavShape& shape, bool append, std::uint64_t limit)
     : shape_(shape), limit_(limit), header_bytes_(header_size(shape))
 {
     // Not truncated before it is known to be a file of the right kind; a FIFO must not block here.
@@ -181,7 +181,10 @@ WavFile::WavFile(const std::string& path, const WavShape& shape, std::uint64_t l
         fail(errno, path, "");
     if (!S_ISREG(status.st_mode))
         fail(EINVAL, path, ": it is no regular file (use '-' for raw samples on stdout)");
-    if (::ftruncate(fd_.get(), 0) < 0)
+    const auto size = static_cast<std::uint64_t>(status.st_size);
+    if (append && size >= header_bytes_)
+        data_bytes_ = (size - header_bytes_) / shape_.frame_bytes() * shape_.frame_bytes();
+    else if (::ftruncate(fd_.get(), 0) < 0)
         fail(errno, path, "");
     if (const int error = refresh(); error < 0)
         fail(-error, path, "");

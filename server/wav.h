@@ -40,8 +40,9 @@ std::vector<std::byte> wav_header(const WavShape& shape, std::uint64_t data_byte
 
 class WavFile {
 public:
-    // Creates or empties the regular file `path`. Throws std::system_error naming it.
-    WavFile(const std::string& path, const WavShape& shape, std::uint64_t limit = wav_limit);
+    // Creates or empties the regular file `path`; `append`: goes on with one that was made like this. Throws
+    // std::system_error naming it.
+    WavFile(const std::string& path, const WavShape& shape, bool append = false, std::uint64_t limit = wav_limit);
     ~WavFile();
 
     // Appends samples. Returns how many bytes were taken (some may not be) or -errno; interrupted

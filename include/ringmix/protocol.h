@@ -25,7 +25,14 @@
 //
 // Each request is answered by the message shown or by Error. A server that closes without an
 // answer has died. Wrong sizes, unknown types and other major versions are answered by Error and
-// a closed connection. Adopt and its answer are reserved: a client of a dead server hands the
+// a closed connection.
+//
+//   Hello (role_successor, same user) -->
+//                                   <--   Handover + descriptors, then a HandoverSlot + socket for each player
+//   Ready                           -->
+//                                   <--   Commit; the server ends
+//
+// Adopt and its answer are reserved: a client of a dead server hands the
 // device's descriptor, the arena and the board to a new one, which goes on with the same stream.
 
 #pragma once
@@ -66,9 +73,14 @@ inline constexpr std::uint32_t type_ask_clients = 10;
 inline constexpr std::uint32_t type_client_info = 11;
 inline constexpr std::uint32_t type_set_gain = 13;
 inline constexpr std::uint32_t type_adopt = 12; // reserved for descriptors handed to a new server
+inline constexpr std::uint32_t type_handover = 14;
+inline constexpr std::uint32_t type_handover_slot = 15;
+inline constexpr std::uint32_t type_ready = 16;
+inline constexpr std::uint32_t type_commit = 17;
 
 inline constexpr std::uint32_t role_player = 1;
 inline constexpr std::uint32_t role_tool = 2;
+inline constexpr std::uint32_t role_successor = 3; // a server that is to take this one's place
 
 struct MessageHeader {
     std::uint32_t magic;
@@ -220,6 +232,67 @@ struct SetGain {
     char name[name_bytes];
 };
 
+// What a server has, for its successor. With the descriptors board, arena, device, silence and listener; with the
+// listener alone while the device is closed.
+struct Handover {
+    static constexpr std::uint32_t type = type_handover;
+    MessageHeader header;
+    std::uint32_t slots;         // HandoverSlots that follow
+    std::uint32_t owns_listener; // 1: the socket's file and lock are the server's; 0: a service manager's
+    abi::Geometry geometry;      // rate 0: the device is closed
+    std::uint64_t board_bytes;
+    std::int64_t idle_ms; // until the device is closed, and the server ends, without clients; -1: never
+    std::int64_t end_ms;
+    char device[text_bytes]; // for people
+    char identity[name_bytes];
+    char output[text_bytes]; // path of --output's WAV file
+};
+
+// A slot in use. With the player's socket, unless its player has gone.
+struct HandoverSlot {
+    static constexpr std::uint32_t type = type_handover_slot;
+    MessageHeader header;
+    std::uint32_t slot;
+    std::uint32_t connected;
+    std::uint32_t pid;
+    std::uint32_t uid;
+    std::uint32_t gain;
+    std::uint32_t muted;
+    std::uint32_t known_to_engine;
+    std::uint32_t program_format;
+    std::uint32_t program_rate;
+    std::uint32_t program_channels;
+    std::uint32_t latency_frames;
+    std::uint32_t reserved;
+    std::uint64_t lane_offset;
+    std::uint64_t lane_bytes; // 0: it has none
+    char name[name_bytes];
+};
+
+// The successor has built everything, and waits for the word.
+struct Ready {
+    static constexpr std::uint32_t type = type_ready;
+    MessageHeader header;
+};
+
+// The engine has stopped, here; the instance is the successor's from now on.
+struct Commit {
+    static constexpr std::uint32_t type = type_commit;
+    MessageHeader header;
+    std::uint64_t frame; // where the device was, as in abi::SyncEntry
+    std::uint64_t hw_ptr;
+    std::int64_t time_ns;
+    std::uint64_t generation;
+    std::uint32_t state; // abi::device_*
+    std::uint32_t reserved;
+    std::int64_t start_ns; // of the virtual device's clock
+    std::uint64_t mixed_to;
+    std::uint64_t xruns;
+    std::uint64_t repairs;
+    std::uint64_t open;                    // slots (a bit each) whose stream's start is in the event log
+    std::uint32_t serials[abi::max_slots]; // of the newest stream that the engine knows of
+};
+
 static_assert(sizeof(MessageHeader) == 16);
 static_assert(sizeof(Hello) == 96 && offsetof(Hello, name) == 32);
 static_assert(sizeof(Welcome) == 104 && offsetof(Welcome, device) == 40);
@@ -229,7 +302,9 @@ static_assert(sizeof(Error) == 280 && offsetof(Error, text) == 24);
 static_assert(sizeof(Status) == 16 + 576 + 48 + 56 && offsetof(Status, frames_played) == 640);
 static_assert(sizeof(ClientInfo) == 160 && offsetof(ClientInfo, queued_frames) == 56);
 static_assert(sizeof(SetGain) == 96 && offsetof(SetGain, name) == 32);
-static_assert(sizeof(Status) <= max_message_bytes);
+static_assert(sizeof(Status) <= max_message_bytes && sizeof(Handover) <= max_message_bytes);
+static_assert(sizeof(Handover) == 736 && offsetof(Handover, device) == 160);
+static_assert(sizeof(HandoverSlot) == 144 && sizeof(Ready) == 16 && sizeof(Commit) == 352);
 static_assert(std::is_trivially_copyable_v<Hello> && std::is_trivially_copyable_v<Status>);
 
 } // namespace ringmix::protocol

@@ -48,6 +48,17 @@ Layout layout_of(std::uint32_t type) noexcept
         return {sizeof(ClientInfo), {{offsetof(ClientInfo, name), name_bytes}}};
     case type_set_gain:
         return {sizeof(SetGain), {{offsetof(SetGain, name), name_bytes}}};
+    case type_handover:
+        return {sizeof(Handover),
+                {{offsetof(Handover, device), text_bytes},
+                 {offsetof(Handover, identity), name_bytes},
+                 {offsetof(Handover, output), text_bytes}}};
+    case type_handover_slot:
+        return {sizeof(HandoverSlot), {{offsetof(HandoverSlot, name), name_bytes}}};
+    case type_ready:
+        return {sizeof(Ready)};
+    case type_commit:
+        return {sizeof(Commit)};
     default:
         return {};
     }

@@ -114,6 +114,31 @@ KernelPcm::Position KernelPcm::last_position() const noexcept
     return {0, 0, false, true};
 }
 
+namespace {
+int command(int fd, unsigned long request) noexcept { return ::ioctl(fd, request) < 0 ? -errno : 0; }
+} // namespace
+
+int KernelPcm::prepare() noexcept { return command(fd_, SNDRV_PCM_IOCTL_PREPARE); }
+int KernelPcm::start() noexcept { return command(fd_, SNDRV_PCM_IOCTL_START); }
+int KernelPcm::drop() noexcept { return command(fd_, SNDRV_PCM_IOCTL_DROP); }
+int KernelPcm::resume() noexcept { return command(fd_, SNDRV_PCM_IOCTL_RESUME); }
+
+int KernelPcm::state() const noexcept
+{
+    snd_pcm_status status{};
+    if (::ioctl(fd_, SNDRV_PCM_IOCTL_STATUS, &status) < 0)
+        return errno == ENODEV ? SNDRV_PCM_STATE_DISCONNECTED : SNDRV_PCM_STATE_OPEN;
+    return status.state;
+}
+
+KernelPcm::Address KernelPcm::address() const
+{
+    snd_pcm_info info{};
+    if (::ioctl(fd_, SNDRV_PCM_IOCTL_INFO, &info) < 0)
+        fail("ask the descriptor which PCM it is");
+    return {info.card, static_cast<int>(info.device), static_cast<int>(info.subdevice)};
+}
+
 KernelPcm::Position KernelPcm::fresh_position() const noexcept
 {
     Status status;

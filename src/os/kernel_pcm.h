@@ -31,6 +31,19 @@ public:
     // The position as of the last interrupt. From the status page without a system call; without
     // such a page one SYNC_PTR ioctl (which never writes the pointers: APPL and AVAIL_MIN are set).
     Position last_position() const noexcept;
+    // What the stream's owner does with it. Each returns 0 or -errno; may block. states: SNDRV_PCM_STATE_*, which are
+    // libasound's SND_PCM_STATE_*.
+    int prepare() noexcept;
+    int start() noexcept;
+    int drop() noexcept;
+    int resume() noexcept;
+    int state() const noexcept;
+    // Which device it is of. Throws std::system_error.
+    struct Address {
+        int card, device, subdevice;
+    };
+    Address address() const;
+
     // Asks the hardware first (HWSYNC ioctl: takes the stream's lock, waits while suspending).
     Position fresh_position() const noexcept;
 

@@ -7,6 +7,7 @@
 #include "os/descriptor.h"
 
 #include <cstdint>
+#include <utility>
 
 namespace ringmix::os {
 
@@ -20,6 +21,7 @@ void sleep_ns(std::int64_t ns) noexcept;
 class Timer {
 public:
     Timer(); // non-blocking, close-on-exec; throws std::system_error
+    explicit Timer(Descriptor fd) noexcept : fd_(std::move(fd)) {} // one that another process has made
     int fd() const noexcept { return fd_.get(); }
     // Expires at absolute time `ns` (a time in the past: at once). One system call.
     void set(std::int64_t ns) noexcept;

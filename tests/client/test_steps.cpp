@@ -129,6 +129,9 @@ public:
     int shared_descriptor() const noexcept override { return -1; }
     std::byte* ring() const noexcept override { return seat_.view().ring; }
     void start() override {}
+    server::DeviceStanding standing() const noexcept override { return {}; }
+    void go_on(const server::DeviceStanding&) override {}
+    void release_output() noexcept override {}
     void wait(std::int64_t) noexcept override {}
     server::DevicePosition update() noexcept override
     {

@@ -92,7 +92,7 @@ TEST_CASE("headers of others are refused")
     }
     SUBCASE("type")
     {
-        for (const std::uint32_t type : {0u, protocol::type_adopt, 14u, std::numeric_limits<std::uint32_t>::max()}) {
+        for (const std::uint32_t type : {0u, protocol::type_adopt, 18u, std::numeric_limits<std::uint32_t>::max()}) {
             message.header.type = type;
             CHECK(fault_of(packet_of(message)) == MessageFault::unknown_type);
         }

@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 from harness import Player, Server, Skip, require, scenario, wait_until
-from playing import check_recording, start_scattered
+from playing import check_recording, loud_sources, start_scattered
 from audio import read_wav
-from wire import Wire
+from wire import ASK_STATUS, HANDOVER, SUCCESSOR, Wire, hello, message
 
 
 def processes():
@@ -247,6 +247,68 @@ def short_plays(context):
         descriptors = len(os.listdir(f"/proc/{server.pid}/fd"))
         require(descriptors < 25, f"the server has {descriptors} descriptors open")
     return {"clients": len(players)} | check_recording(server, players)
+
+
+def replace(context, server):
+    """Another server takes this one's place, which ends well; `server` is that one then."""
+    before = server.process
+    command = [context.server_program, "--replace"]
+    server.process = context.launch(command, "successor", env=context.environment())
+    wait_until(lambda: "ringmixd: ready" in server.messages() or server.process.poll() is not None, 10, "a successor")
+    require(server.process.poll() is None, f"the successor ended at once: {server.messages()}")
+    wait_until(lambda: before.poll() is not None, 10, "the server before has ended")
+    require(before.returncode == 0, f"it ended with {before.returncode}: {before.log.read_text()[-300:]}")
+
+
+@scenario("replaced")
+def replaced(context):
+    """Servers follow each other under playing programs, and others come and go: no frame differs, nothing is lost."""
+    seconds = 3 if context.quick else 8
+    with Server(context) as server:
+        players = start_scattered(context, loud_sources(context, 6, seconds, seconds + 1), 0.1)
+        wait_until(lambda: len(server.clients()) == 6, 5, "all play")
+        for turn in range(3 if context.quick else 12):
+            before = {client["id"]: (client["name"], client["pid"]) for client in server.clients()}
+            replace(context, server)
+            after = {client["id"]: (client["name"], client["pid"]) for client in server.clients()}
+            require(after.items() <= before.items(), f"clients were {before} and are {after}")
+            require(server.status()["frames_played"] > 0 and server.status()["xruns"] == 0, f"{server.status()}")
+            players.append(Player(context, context.shop.noise(12000, 300 + turn, level=0.2)))
+            time.sleep(context.random.uniform(0, 0.3))
+        for player in players:
+            player.finish()
+        server.wait_free()
+        descriptors = len(os.listdir(f"/proc/{server.pid}/fd"))
+        require(descriptors < 25, f"the server has {descriptors} descriptors open")
+    return {"clients": len(players)} | check_recording(server, players)
+
+
+@scenario("replacement-fails")
+def replacement_fails(context):
+    """Whoever wants to take a server's place and does not come to do it leaves it as it was."""
+    with Server(context) as server:
+        players = start_scattered(context, loud_sources(context, 4, 3, 3), 0.1)
+        wait_until(lambda: len(server.clients()) == 4, 5, "all play")
+        for _ in range(3):  # dies when it has everything
+            with Wire(context.socket) as successor:
+                kind, _ = successor.ask(hello(SUCCESSOR))
+                require(kind == HANDOVER and len(successor.descriptors) == 5, f"message {kind} is no handing over")
+        with Wire(context.socket) as successor:  # says something else than that it is ready
+            successor.ask(hello(SUCCESSOR))
+            successor.send(message(ASK_STATUS))
+        require(len(server.clients()) == 4, f"clients: {server.clients()}")
+        require(server.process.poll() is None, "the server has ended")
+        for player in players:
+            player.finish()
+        server.wait_free()
+    figures = check_recording(server, players)
+    nobody = context.launch([context.server_program, "--replace", "--device", "virtual"], "successor",
+                            env=context.environment())
+    wait_until(lambda: "ringmixd: ready" in nobody.log.read_text(), 10, "with nobody there it starts as usual")
+    require("no server answers" in nobody.log.read_text(), f"it says: {nobody.log.read_text()}")
+    nobody.terminate()
+    require(nobody.wait(10) == 0, "it ends well")
+    return {"clients": 4} | figures
 
 
 @scenario("server-restart")

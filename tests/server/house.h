@@ -41,6 +41,9 @@ public:
     int shared_descriptor() const noexcept override { return -1; }
     std::byte* ring() const noexcept override { return const_cast<std::byte*>(ring_.data()); }
     void start() override {}
+    DeviceStanding standing() const noexcept override { return {{frame, frame, 0, state}, 0}; }
+    void go_on(const DeviceStanding& standing) override { frame = standing.position.frame; }
+    void release_output() noexcept override {}
     void wait(std::int64_t) noexcept override {}
     DevicePosition update() noexcept override
     {

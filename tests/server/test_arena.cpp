@@ -9,6 +9,8 @@
 #include <map>
 #include <random>
 #include <sys/stat.h>
+#include <system_error>
+#include <unistd.h>
 
 using namespace ringmix;
 using ringmix::server::Arena;
@@ -42,6 +44,26 @@ TEST_CASE("arena: first fit, in whole pages")
     CHECK(arena.allocate(page) == page);         // and is found again
     arena.release(0);
     CHECK(arena.allocate(10) == 0u); // also at the very start
+}
+
+TEST_CASE("arena: one that another process has made takes its lanes, and none that it cannot have given")
+{
+    Arena before(16 * page);
+    REQUIRE(before.allocate(3 * page) == 0u);
+    REQUIRE(before.allocate(page) == 3 * page);
+    Arena after(os::Descriptor(::dup(before.fd())), 16 * page);
+    CHECK(after.reserve(3 * page, before.length_of(3 * page)));
+    CHECK(after.reserve(0, before.length_of(0)));
+    CHECK(after.used() == 4 * page);
+    CHECK_FALSE(after.reserve(0, page));        // twice
+    CHECK_FALSE(after.reserve(2 * page, page)); // in another one
+    CHECK_FALSE(after.reserve(4 * page + 1, page));
+    CHECK_FALSE(after.reserve(4 * page, 100));
+    CHECK_FALSE(after.reserve(4 * page, 0));
+    CHECK_FALSE(after.reserve(4 * page, 13 * page)); // beyond the end
+    CHECK_FALSE(after.reserve(std::numeric_limits<std::uint64_t>::max() - page + 1, page));
+    CHECK(after.allocate(page) == 4 * page);
+    CHECK_THROWS_AS(Arena(os::Descriptor(::dup(before.fd())), 32 * page), std::system_error); // it is shorter
 }
 
 TEST_CASE("arena: what does not fit")

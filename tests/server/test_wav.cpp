@@ -199,6 +199,25 @@ TEST_CASE("a file is valid after each refresh")
     CHECK(wav.riff_bytes == wav.bytes.size() - 8);
 }
 
+TEST_CASE("a file is gone on with where it ended")
+{
+    const TempDir dir;
+    const std::string path = dir.file("a.wav");
+    {
+        WavFile file(path, mono24);
+        file.write(bytes_of("abc")); // and a byte to make it even
+    }
+    {
+        WavFile file(path, mono24, true);
+        CHECK(file.frames() == 1);
+        file.write(bytes_of("defghi"));
+    }
+    const Parsed wav = parse(contents(path));
+    CHECK(wav.bytes.substr(wav.chunks.at("data").first, 9) == "abcdefghi");
+    WavFile fresh(dir.file("new.wav"), mono24, true); // there was none
+    CHECK(fresh.frames() == 0);
+}
+
 TEST_CASE("odd data is padded, and goes on in the right place")
 {
     const TempDir dir;
@@ -219,7 +238,7 @@ TEST_CASE("a file that outgrows RIFF becomes RF64")
 {
     const TempDir dir;
     const std::string path = dir.file("big.wav");
-    WavFile file(path, stereo16, 100);
+    WavFile file(path, stereo16, false, 100);
     file.write(bytes_of("aabb"));
     file.refresh();
     CHECK(parse(contents(path)).kind == "RIFF");

@@ -62,14 +62,33 @@ int sim_pcm_prepare(snd_pcm_t*)
     card->prepare();
     return 0;
 }
-int sim_pcm_start(snd_pcm_t*) { return card->state() == Card::State::prepared ? card->start() : -EBADFD; }
-int sim_pcm_drop(snd_pcm_t*)
+int sim_card_get_name(int, char**) { return -ENODEV; }
+}
+
+namespace ringmix::os {
+
+KernelPcm::KernelPcm(int pcm_fd, std::size_t ring_bytes) : fd_(pcm_fd)
+{
+    ring_ = Mapping::shared(fd_, ring_bytes, 0, true, "the PCM's ring");
+}
+
+int KernelPcm::prepare() noexcept
+{
+    if (card->state() == Card::State::gone)
+        return -ENODEV;
+    if (card->state() == Card::State::running)
+        return -EBUSY;
+    card->prepare();
+    return 0;
+}
+int KernelPcm::start() noexcept { return card->state() == Card::State::prepared ? card->start() : -EBADFD; }
+int KernelPcm::drop() noexcept
 {
     card->drop();
     return 0;
 }
-int sim_pcm_resume(snd_pcm_t*) { return -ENOSYS; }
-snd_pcm_state_t sim_pcm_state(snd_pcm_t*)
+int KernelPcm::resume() noexcept { return -ENOSYS; }
+int KernelPcm::state() const noexcept
 {
     switch (card->state()) {
     case Card::State::prepared:
@@ -86,19 +105,7 @@ snd_pcm_state_t sim_pcm_state(snd_pcm_t*)
         return SND_PCM_STATE_SETUP;
     }
 }
-snd_pcm_sframes_t sim_pcm_frames_to_bytes(snd_pcm_t*, snd_pcm_sframes_t frames)
-{
-    return frames * static_cast<snd_pcm_sframes_t>(card->frame_bytes());
-}
-int sim_card_get_name(int, char**) { return -ENODEV; }
-}
-
-namespace ringmix::os {
-
-KernelPcm::KernelPcm(int pcm_fd, std::size_t ring_bytes) : fd_(pcm_fd)
-{
-    ring_ = Mapping::shared(fd_, ring_bytes, 0, true, "the PCM's ring");
-}
+KernelPcm::Address KernelPcm::address() const { return {0, 0, 0}; }
 
 KernelPcm::Position KernelPcm::last_position() const noexcept { return card->position(); }
 

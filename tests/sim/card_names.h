@@ -18,11 +18,6 @@ int sim_pcm_sw_params_current(snd_pcm_t* pcm, snd_pcm_sw_params_t* params);
 int sim_pcm_sw_params_get_boundary(const snd_pcm_sw_params_t* params, snd_pcm_uframes_t* boundary);
 int sim_pcm_info(snd_pcm_t* pcm, snd_pcm_info_t* info);
 int sim_pcm_prepare(snd_pcm_t* pcm);
-int sim_pcm_start(snd_pcm_t* pcm);
-int sim_pcm_drop(snd_pcm_t* pcm);
-int sim_pcm_resume(snd_pcm_t* pcm);
-snd_pcm_state_t sim_pcm_state(snd_pcm_t* pcm);
-snd_pcm_sframes_t sim_pcm_frames_to_bytes(snd_pcm_t* pcm, snd_pcm_sframes_t frames);
 int sim_card_get_name(int card, char** name);
 ssize_t sim_write(int fd, const void* text, __SIZE_TYPE__ bytes);
 }
@@ -36,10 +31,5 @@ ssize_t sim_write(int fd, const void* text, __SIZE_TYPE__ bytes);
 #define snd_pcm_sw_params_get_boundary sim_pcm_sw_params_get_boundary
 #define snd_pcm_info sim_pcm_info
 #define snd_pcm_prepare sim_pcm_prepare
-#define snd_pcm_start sim_pcm_start
-#define snd_pcm_drop sim_pcm_drop
-#define snd_pcm_resume sim_pcm_resume
-#define snd_pcm_state sim_pcm_state
-#define snd_pcm_frames_to_bytes sim_pcm_frames_to_bytes
 #define snd_card_get_name sim_card_get_name
 #define write sim_write

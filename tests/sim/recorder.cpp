@@ -29,7 +29,7 @@ bool Recorder::write() noexcept { return false; }
 
 OutputState Recorder::state() const { return {text_}; }
 
-std::unique_ptr<Recorder> make_recorder(const std::string& output, const DeviceShape& shape)
+std::unique_ptr<Recorder> make_recorder(const std::string& output, const DeviceShape& shape, bool)
 {
     Recorder::Settings settings;
     settings.format = shape.format;

@@ -89,7 +89,11 @@ public:
     void heard_of_card(std::uint64_t epoch, std::uint64_t frame, const std::byte* bytes);
     void disturbed(std::int64_t ns); // the device was: for so long positions may be wrong
     bool stands() const noexcept { return card && card->state() != Card::State::running; }
-    bool quiet_time() const noexcept { return world->now() >= disturbed_until_ && !stands(); }
+    // After a restart nobody knows the device's position before the engine has looked, which sleeps if nobody plays.
+    bool quiet_time() const noexcept
+    {
+        return world->now() >= disturbed_until_ && !stands() && (!card || card->epoch() == known_epoch_);
+    }
     bool quiet_since(std::int64_t time) const noexcept { return time >= disturbed_until_ && quiet_time(); }
     std::int64_t disturbed_until() const noexcept { return disturbed_until_; }
     bool stands_for_long() const noexcept { return world->now() >= disturbed_until_ && stands() && !engine_late(); }

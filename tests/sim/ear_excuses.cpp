@@ -111,6 +111,9 @@ bool Ear::in_flight(std::uint64_t frame, const std::vector<Part>& parts, bool en
 {
     constexpr std::uint64_t repaired = 3; // cycles of the engine: in the one that stands it has looked already
     const bool either = std::any_of(parts.begin(), parts.end(), [](const Part& part) { return part.cell->count > 1; });
+    // Everybody knew that its place belongs to this frame and no more to the turn before.
+    const std::int64_t turned =
+        world->now() - ns_of(truth_.ring) + ns_of(2 * truth_.cycle + truth_.lag + truth_.margin);
     for (const auto& [number, batch] : batches_) {
         const Fibre& fibre = *world->fibres()[number];
         if (!batch.open || (!ending && (world->now() - batch.since < grace_ns() || !fibre.interrupted)))
@@ -118,7 +121,7 @@ bool Ear::in_flight(std::uint64_t frame, const std::vector<Part>& parts, bool en
         const std::uint64_t place = (frame % truth_.ring + truth_.ring - batch.from % truth_.ring) % truth_.ring;
         if (place >= batch.frames)
             continue;
-        const std::int64_t changed = std::max(changed_ns_[frame % truth_.ring], all_changed_ns_);
+        const std::int64_t changed = std::max({changed_ns_[frame % truth_.ring], all_changed_ns_, turned});
         if (!either && changed < std::min(batch.summed_ns, batch.summing_ns))
             continue;
         const auto look = std::lower_bound(looks_.begin(), looks_.end(), fibre.looks + repaired,

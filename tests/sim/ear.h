@@ -89,13 +89,18 @@ public:
     void heard_of_card(std::uint64_t epoch, std::uint64_t frame, const std::byte* bytes);
     void disturbed(std::int64_t ns); // the device was: for so long positions may be wrong
     bool stands() const noexcept { return card && card->state() != Card::State::running; }
-    bool quiet_time() const noexcept { return world->now() >= disturbed_until_ && !stands(); }
+    // After a restart nobody knows the device's position before the engine has looked, which sleeps if nobody plays.
+    bool quiet_time() const noexcept
+    {
+        return world->now() >= disturbed_until_ && !stands() && (!card || card->epoch() == known_epoch_);
+    }
     bool quiet_since(std::int64_t time) const noexcept { return time >= disturbed_until_ && quiet_time(); }
     std::int64_t disturbed_until() const noexcept { return disturbed_until_; }
     bool stands_for_long() const noexcept { return world->now() >= disturbed_until_ && stands() && !engine_late(); }
 
     // Posters (core/test_hooks.h).
     void batch(std::uint32_t point, std::uint64_t from, std::uint32_t frames);
+    void round_begins(); // it goes on behind test_posting or test_stored
     // What is to be heard of somebody in this frame has changed; the same of all frames, perhaps.
     void changed(std::uint64_t frame) { changed_ns_[frame % truth_.ring] = world->now(); }
     void all_changed() { all_changed_ns_ = world->now(); }
@@ -114,8 +119,8 @@ private:
         std::uint32_t frames = 0;
         std::int64_t since = 0;
         bool open = false;
-        // What is stored was summed then or later; the same of what is just summed.
-        std::int64_t summed_ns = 0, summing_ns = never;
+        // Which frames are summed was decided then or later: of what is stored, of what is just summed, of what comes.
+        std::int64_t summed_ns = 0, summing_ns = never, round_ns = 0;
         // Other programs have looked at its word, since it stands where it does: when each has first. Frames before
         // `repaired` could still be heard as they were when one has looked again.
         std::int64_t stood_ns = -1;
@@ -145,7 +150,7 @@ private:
     void add_sound(const Score& score, std::uint64_t frame, const Sound& sound, Wide* sums) const;
     bool agrees(std::uint64_t frame, const std::byte* bytes, const Wide* sums) const;
     bool excused(std::uint64_t frame, const std::vector<Part>& parts);
-    bool in_flight(std::uint64_t frame, const std::vector<Part>& parts) const;
+    bool in_flight(std::uint64_t frame, const std::vector<Part>& parts, bool ending) const;
     std::string likeness(std::uint64_t frame, const std::byte* bytes, const Score& score, const Sound& sound,
                          const Wide* others) const;
     [[noreturn]] void report(std::uint64_t frame, const std::byte* bytes, const std::vector<Part>& parts);

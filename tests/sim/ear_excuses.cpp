@@ -40,15 +40,21 @@ void Ear::batch(std::uint32_t point, std::uint64_t from, std::uint32_t frames)
         batch.frames = frames;
         batch.since = world->now();
         batch.open = true;
-        batch.summed_ns = world->now();
+        batch.summed_ns = batch.round_ns = world->now();
     } else if (point == core::test_gathered) {
-        batch.summing_ns = std::min(batch.summing_ns, world->now());
+        batch.summing_ns = std::min(batch.summing_ns, batch.round_ns);
     } else if (point == core::test_stored) {
         batch.summed_ns = batch.summing_ns;
         batch.summing_ns = never;
     } else {
         batch.open = false;
     }
+}
+
+void Ear::round_begins()
+{
+    if (const Fibre* fibre = world->current(); fibre != nullptr)
+        batches_[fibre->number].round_ns = world->now();
 }
 
 void Ear::wrote(const Score* who, std::int64_t began)
@@ -93,33 +99,29 @@ bool Ear::excused(std::uint64_t frame, const std::vector<Part>& parts)
     }
     const bool ending =
         std::any_of(open_.begin(), open_.end(), [](const Score* score) { return score->perhaps_ending(); });
-    for (const auto& [number, batch] : batches_) {
-        const std::uint64_t its_place = (frame % truth_.ring + truth_.ring - batch.from % truth_.ring) % truth_.ring;
-        if (ending && batch.open && its_place < batch.frames && frame < high()) {
-            counts.gap++; // or in both
-            return true;
-        }
-    }
-    if (!in_flight(frame, parts))
+    if (!in_flight(frame, parts, ending))
         return false;
-    counts.in_flight++;
+    (ending ? counts.gap : counts.in_flight)++; // in neither, or in both
     return true;
 }
 
 // In the batch of one who stands in the middle of it, or is dead: what was changed since he has summed it may be
-// missing, until others have looked at him twice.
-bool Ear::in_flight(std::uint64_t frame, const std::vector<Part>& parts) const
+// missing, until others have looked at him twice. While a stream ends it may be in neither of its words, or in both.
+bool Ear::in_flight(std::uint64_t frame, const std::vector<Part>& parts, bool ending) const
 {
     constexpr std::uint64_t repaired = 3; // cycles of the engine: in the one that stands it has looked already
     const bool either = std::any_of(parts.begin(), parts.end(), [](const Part& part) { return part.cell->count > 1; });
+    // Everybody knew that its place belongs to this frame and no more to the turn before.
+    const std::int64_t turned =
+        world->now() - ns_of(truth_.ring) + ns_of(2 * truth_.cycle + truth_.lag + truth_.margin);
     for (const auto& [number, batch] : batches_) {
         const Fibre& fibre = *world->fibres()[number];
-        if (!batch.open || world->now() - batch.since < grace_ns() || !fibre.interrupted)
+        if (!batch.open || (!ending && (world->now() - batch.since < grace_ns() || !fibre.interrupted)))
             continue;
         const std::uint64_t place = (frame % truth_.ring + truth_.ring - batch.from % truth_.ring) % truth_.ring;
         if (place >= batch.frames)
             continue;
-        const std::int64_t changed = std::max(changed_ns_[frame % truth_.ring], all_changed_ns_);
+        const std::int64_t changed = std::max({changed_ns_[frame % truth_.ring], all_changed_ns_, turned});
         if (!either && changed < std::min(batch.summed_ns, batch.summing_ns))
             continue;
         const auto look = std::lower_bound(looks_.begin(), looks_.end(), fibre.looks + repaired,

@@ -335,23 +335,20 @@ void mix_gains(std::uint64_t seed, std::int64_t mean_ns)
     address.socket = "/sim";
     address.role = protocol::role_tool;
     address.answer_ms = 1'000'000;
-    client::Connection connection(address);
-    for (;;) {
-        world->sleep_until(world->now() + dice.between(1, 2 * mean_ns));
-        std::vector<Score*> all;
-        for (const auto& [process, program] : machine().programs)
-            if (program.score != nullptr && program.score->open() && !world->dead(process))
-                all.push_back(program.score);
-        if (all.empty())
-            continue;
-        Score& score = *all[dice.below(all.size())];
-        try {
-            change_one(connection, score, dice);
-        } catch (const client::ClientError& error) {
-            if (machine().device_gone || machine().server_gone())
-                return;
-            fail("the mixer is told: {}", error.what());
+    try {
+        client::Connection connection(address);
+        for (;;) {
+            world->sleep_until(world->now() + dice.between(1, 2 * mean_ns));
+            std::vector<Score*> all;
+            for (const auto& [process, program] : machine().programs)
+                if (program.score != nullptr && program.score->open() && !world->dead(process))
+                    all.push_back(program.score);
+            if (!all.empty())
+                change_one(connection, *all[dice.below(all.size())], dice);
         }
+    } catch (const client::ClientError& error) {
+        if (!machine().device_gone && !machine().server_gone())
+            fail("the mixer is told: {}", error.what());
     }
 }
 

@@ -315,6 +315,8 @@ RunResult run_scenario(const RunOptions& options)
         ear->batch(point, from, frames);
         perhaps_hold(plan.holds, point);
         step();
+        if (point == core::test_posting || point == core::test_stored)
+            ear->round_begins();
     };
     if (!plan.is_virtual) {
         card = std::make_shared<Card>(shape_of(plan), plan.card);

@@ -103,8 +103,9 @@ void Conversion::copy(std::byte* cells, std::uint64_t first, std::uint64_t frame
         const core::ClientFrame turn = tap + static_cast<std::int64_t>(cells_ - cell);
         const auto before_turn = static_cast<std::uint64_t>(map_.end_without(turn) - frame);
         const std::uint64_t count = std::min(frames, before_turn);
-        kernels_->resample(out, channels_, samples_.get(), plane_, filter_->rows(),
-                           core::resample_walk(shape, map_.moment(frame).phase, cell), count);
+        kernels::ResampleWalk walk = core::resample_walk(shape, map_.moment(frame).phase, cell);
+        walk.end = cell + static_cast<std::uint64_t>(std::max<std::int64_t>(end_ - tap, 0));
+        kernels_->resample(out, channels_, samples_.get(), plane_, filter_->rows(), walk, count);
         out += count * channels_;
         frame = frame + static_cast<std::int64_t>(count);
         frames -= count;

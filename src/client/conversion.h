@@ -40,8 +40,13 @@ public:
     // The client's frames from `at` up to `end` become silence: of many, the last ones.
     void silence(std::int64_t at, std::int64_t end) noexcept;
 
-    // What is written to the stream next begins with this stream frame.
-    void begin_with(core::StreamFrame frame) noexcept { begin_ = frame; }
+    // What is written to the stream next begins with this stream frame. From client frame `end` on there is nothing but
+    // silence: the frames where the sound rings out are made with less work, and are the same.
+    void begin_with(core::StreamFrame frame, core::ClientFrame end = {std::int64_t{1} << 62}) noexcept
+    {
+        begin_ = frame;
+        end_ = end;
+    }
     // As abi::format_s32_high.
     void copy(std::byte* cells, std::uint64_t first, std::uint64_t frames) noexcept override;
 
@@ -66,6 +71,7 @@ private:
     std::uint64_t plane_;
     std::unique_ptr<float[]> samples_;
     core::StreamFrame begin_;
+    core::ClientFrame end_;
 };
 
 } // namespace ringmix::client

@@ -91,7 +91,7 @@ std::uint64_t Track::convert(std::int64_t begin, std::span<const ChannelArea> ar
     const std::int64_t changed = std::max(from, first_changeable);
     const core::StreamFrame rung_out = map.end_without({end});
     const core::StreamFrame first = std::clamp(map.first_with({changed}), {}, rung_out);
-    conversion.begin_with(first);
+    conversion.begin_with(first, {end});
     const std::uint64_t missed = stream_.write_from(conversion, static_cast<std::uint64_t>(first.number),
                                                     static_cast<std::uint64_t>(rung_out - first));
     std::int64_t lost = late;

@@ -35,6 +35,7 @@ struct ResampleWalk {
     std::size_t tap_step;
     std::uint32_t row_step;
     std::uint32_t rest_step;
+    std::size_t end = ~std::size_t{0}; // samples from this index on are all 0: for most of them nothing is added
 };
 
 struct Resampling {

@@ -18,7 +18,8 @@ namespace {
 struct Reading {
     const float* row;
     const float* samples;
-    float between; // of the way to the next row
+    float between;    // of the way to the next row
+    std::size_t taps; // behind so many, a multiple of tap_multiple, there is silence
 };
 
 // Steps through the frames of a call.
@@ -32,7 +33,7 @@ public:
     Reading next() noexcept
     {
         const Reading reading{filter_.rows + std::size_t{walk_.row} * filter_.taps, samples_ + walk_.tap,
-                              static_cast<float>(walk_.rest) * per_part_};
+                              static_cast<float>(walk_.rest) * per_part_, sounding()};
         walk_.tap += walk_.tap_step;
         walk_.row += walk_.row_step;
         walk_.rest += walk_.rest_step;
@@ -48,6 +49,15 @@ public:
     }
 
 private:
+    // Products with 0 do not change a sum: leaving them out is the same to the bit.
+    std::size_t sounding() const noexcept
+    {
+        if (walk_.tap + filter_.taps <= walk_.end)
+            return filter_.taps;
+        const std::size_t left = walk_.end > walk_.tap ? walk_.end - walk_.tap : 0;
+        return (left + tap_multiple - 1) / tap_multiple * tap_multiple;
+    }
+
     const FilterRows filter_;
     ResampleWalk walk_;
     const float* samples_;
@@ -63,7 +73,8 @@ typename V::Float row_part(const Reading& reading, std::size_t at, std::size_t t
     return part;
 }
 
-// The sums of `frames` frames and `channels` channels, four in all: channel by channel within a frame.
+// The sums of `frames` frames and `channels` channels, four in all: channel by channel within a frame. The first one
+// has the most that sounds.
 template <class V, int frames, int channels, bool between>
 typename V::Four sums_of(const Reading* readings, std::size_t taps, std::size_t plane) noexcept
 {
@@ -72,7 +83,7 @@ typename V::Four sums_of(const Reading* readings, std::size_t taps, std::size_t 
     typename V::Float odd[4];
     for (int i = 0; i < 4; ++i)
         even[i] = odd[i] = V::zero();
-    for (std::size_t at = 0; at < taps; at += 2 * V::width) {
+    for (std::size_t at = 0; at < readings[0].taps; at += 2 * V::width) {
 #pragma GCC unroll 4
         for (int f = 0; f < frames; ++f) {
             const auto first = row_part<V, between>(readings[f], at, taps);

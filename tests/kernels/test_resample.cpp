@@ -170,6 +170,31 @@ TEST_CASE("resample: a frame is the same to the bit whatever was asked for with 
     });
 }
 
+TEST_CASE("resample: who is told where the sound ends makes the same of it")
+{
+    for_all_variants([](const Resampling& r, bool) {
+        Dice dice(7);
+        for (const Shape& shape : shapes)
+            for (const std::size_t channels : std::initializer_list<std::size_t>{1, 2, 3}) {
+                constexpr std::size_t frames = 150;
+                const std::size_t last =
+                    walk_of(shape.walk, {nullptr, shape.taps, shape.rows, shape.parts}, frames - 1).tap;
+                const std::size_t length = last + shape.taps;
+                for (int i = 0; i < 20; ++i) {
+                    const std::size_t end = dice.below(static_cast<std::uint32_t>(length));
+                    const Sound ending(dice, shape.taps, shape.rows, shape.parts, channels, length);
+                    for (std::size_t c = 0; c < channels; ++c)
+                        std::memset(ending.samples.data() + (c * length + end) * sizeof(float), 0,
+                                    (length - end) * sizeof(float));
+                    ResampleWalk told = shape.walk;
+                    told.end = end;
+                    REQUIRE(resampled(r, ending, channels, told, frames) ==
+                            resampled(r, ending, channels, shape.walk, frames));
+                }
+            }
+    });
+}
+
 TEST_CASE("resample: what does not fit the format is cut at its limits")
 {
     for_all_variants([](const Resampling& r, bool) {

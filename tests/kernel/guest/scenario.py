@@ -143,13 +143,13 @@ class Process:
 class Scenario:
     """One run: `with Scenario(...) as it:` creates its folders and writes result.json at the end."""
 
-    def __init__(self, mixer, card, sample_format, period, clients=4):
+    def __init__(self, mixer, card, sample_format, period, clients=4, buffer=8192):
         if card not in CARDS:
             sys.exit(f"unknown card {card}: not one of {', '.join(CARDS)}")
         self.name = f"{mixer}-{card}-{sample_format}-{period}"
         self.mixer, self.card_name, self.card = mixer, card, CARDS[card]
         self.format, self.period = sample_format, int(period)
-        self.buffer = 8192
+        self.buffer = buffer  # frames of the device's ring
         self.out = Path(os.environ["RIG_OUT"])
         self.folder = self.out / self.name
         self.sources = [self.source(index) for index in range(clients)]
@@ -174,7 +174,8 @@ class Scenario:
         if self.card.capture:
             self.capture = self.start("arecord", [
                 "arecord", "-q", "-D", self.card.capture, "-t", "wav", "-f", self.format, "-r", str(RATE),
-                "-c", str(CHANNELS), "--period-size=1024", "--buffer-size=32768", str(self.scratch / "capture.wav")])
+                "-c", str(CHANNELS), "--period-size=1024", f"--buffer-size={4 * self.buffer}",
+                str(self.scratch / "capture.wav")])
             await_that("the capture to run", lambda: position(self.card.capture_status) is not None)
         return self
 

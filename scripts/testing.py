@@ -125,8 +125,7 @@ def quick_lanes():
 
 
 def usual_lanes():
-    # The stress test is in --all: its judge now and then misses a stream's start in the event log.
-    playing = [build_gcc(), unit(), e2e(),
+    playing = [build_gcc(), unit(), e2e(), stress(20),
                Suite("demo", [TOP / "scripts/demo", "--virtual", "--build", GCC], kind="whole", needs=("build-gcc",))]
     computing = []
     if simulated():  # fixed seeds; fresh ones are in --all, where somebody looks at what they find
@@ -136,8 +135,9 @@ def usual_lanes():
     return [playing, computing, kernel_suites(*KERNEL_USUAL)]
 
 
-# One of each card, format and period; the rest in --all.
-KERNEL_USUAL = ["ringmix-aloop-S32_LE-256", "ringmix-aloop-FLOAT_LE-1024", "ringmix-hda-S16_LE-256"]
+# One of each card, format and period, and one without its server; the rest in --all.
+KERNEL_USUAL = ["ringmix-aloop-S32_LE-256", "ringmix-aloop-FLOAT_LE-1024", "ringmix-hda-S16_LE-256",
+                "server-killed-aloop-S32_LE-1024"]
 
 # The long runs, and the minutes that they take on two processors.
 PARTS = {

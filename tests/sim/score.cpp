@@ -234,6 +234,8 @@ void Score::settle_late(std::uint64_t frames, std::uint64_t late)
     };
     written_ = kept(written_, high);
     written_low_ = quiet ? kept(written_low_, low) : appl_;
+    if (converts() && late < frames) // it could all be taken back behind what was late
+        written_ = written_low_ = appl_;
     const std::int64_t from = begin + static_cast<std::int64_t>(late);
     if (converts() && late != 0 && quiet && late < frames && (from < low || from > high))
         fail("{}: {} frames at {} came too late, and it was {} to {}", name_, late, begin, low - begin, high - begin);

@@ -9,6 +9,7 @@ from typing import Callable
 
 import numpy as np
 
+from slimserver import SlimServer
 from stage import Broken
 
 PYTHON = "/usr/bin/python3"
@@ -112,6 +113,14 @@ def mpd(stage):
     for words in (["update", "--wait"], ["add", "tone.wav"], ["play"]):
         stage.play(["mpc", "--host", stage.folder / "mpd.socket", *words])
     stage.wait(stage.has_played, "mpd has played")
+
+
+@program("squeezelite", "squeezelite")
+def squeezelite(stage):
+    server = SlimServer(stage.shop.wav(44100))
+    player = stage.start(["squeezelite", "-o", "default", "-s", f"127.0.0.1:{server.port}", "-C", "1"])
+    stage.wait(stage.has_played, "squeezelite has played")
+    stage.stop(player)
 
 
 PORTAUDIO = f"""

@@ -136,7 +136,7 @@ Plan make_plan(const RunOptions& options)
     plan.gain_mean_ns = dice.pick({50 * ms, 300 * ms, 2 * second});
     choose_misfortune(plan, dice, options.kind);
     if (dice.one_in(2) && !serverless(plan)) {
-        plan.holds.one_in = static_cast<std::uint32_t>(dice.pick({100, 500, 2500}));
+        plan.holds.one_in = static_cast<std::uint32_t>(dice.pick({20, 100, 500}));
         const std::int64_t ring_ns = std::int64_t{plan.ring} * second / plan.rate;
         plan.holds.most_ns = std::max(20 * ms, dice.pick({20 * ms, 50 * ms, ring_ns * 5 / 4, ring_ns * 3}));
     }

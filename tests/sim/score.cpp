@@ -130,8 +130,10 @@ void Score::passes()
         if (xrun_possible())
             perhaps_stopped();
         break;
-    case Ask::start:
     case Ask::drain:
+        perhaps_limited();
+        [[fallthrough]];
+    case Ask::start:
         look_for_start();
         break;
     case Ask::pause:

@@ -162,6 +162,7 @@ private:
     bool look_for_start();
     bool look_for_cut();
     void perhaps_stopped();
+    void perhaps_limited();
     void settle_stop(bool certain);
     void not_stopped();
     void perhaps_in_gap();

@@ -264,6 +264,20 @@ void Score::drained()
     ear_.counts.drains++;
 }
 
+// A drain stands: what was rewound before it may have been taken back.
+void Score::perhaps_limited()
+{
+    if (!running_ || stop_applied_ || appl_ >= written_)
+        return;
+    stop_applied_ = true;
+    for (std::uint64_t frame = from_cells(std::max(low_, origin_ + appl_)); frame < last_; frame++) {
+        if (const Cell* old = cell(frame); old != nullptr && old->count != 0) {
+            cells_[frame].before = old->count;
+            add(frame, {});
+        }
+    }
+}
+
 // The sound ends at `position`: what is later is taken back. (One that is converted is not shortened so.)
 void Score::limit(std::uint64_t position)
 {
@@ -275,6 +289,7 @@ void Score::limit(std::uint64_t position)
         else
             set(frame, {});
     }
+    stop_applied_ = false; // what was perhaps taken back, is
     end_ = end_low_ = written_ = written_low_ = position;
     cut_runs(end_);
 }

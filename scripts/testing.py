@@ -29,7 +29,7 @@ PROCESSORS = os.cpu_count() or 1
 
 # Sanitized code is slow to compile as well: no more optimization than is needed to run it.
 SANITIZED = ["-Dwerror=true", "-Db_lundef=false", "-Doptimization=1", "-Dcpp_args=-g1"]
-TSAN_ENV = {"TSAN_OPTIONS": f"suppressions={TOP}/tests/tsan.supp halt_on_error=1 die_after_fork=0"}
+TSAN_ENV = {"TSAN_OPTIONS": f"suppressions={TOP}/tests/tsan.supp halt_on_error=1 die_after_fork=0 atexit_sleep_ms=0"}
 MUST = ["qemu-system-x86_64", "busybox", "cpio", "depmod"]  # of the kernel rig
 
 FRONT, BACK = 0, 10  # niceness: of what plays, and of what computes beside it

@@ -289,8 +289,8 @@ void Stream::stop(std::uint32_t state, Rest rest) noexcept
     // What lies nearer has not changed, and is left alone: it may be on its way out. If this process was stopped
     // meanwhile, others have mixed further than it had seen.
     const Timeline::Reading later = seat_->timeline().read();
-    poster_.post(
-        {std::max(horizon.value, later.now), std::min(old_end.value, core::mixed_to(seat_->view(), later.published))});
+    poster_.post({std::max(horizon.value, later.published),
+                  std::min(old_end.value, core::mixed_to(seat_->view(), later.published))});
 }
 
 // Set-up paths: until the lane is not needed any more: the margin and a fade, some ms on most devices.

@@ -7,6 +7,7 @@
 #include "core/sync_info.h"
 #include "fake_seat.h"
 #include "server/engine.h"
+#include "tests/core/snapshots.h"
 
 #include <csignal>
 #include <doctest/doctest.h>
@@ -39,6 +40,7 @@ void pause_here() noexcept
 
 using namespace ringmix;
 using core::SyncSnapshot;
+using test::numbered;
 
 namespace {
 
@@ -48,24 +50,7 @@ struct Between {
     ~Between() { sim::between = nullptr; }
 };
 
-SyncSnapshot numbered(std::uint64_t n)
-{
-    SyncSnapshot s;
-    s.frame = 1024 * n;
-    s.hw_ptr = 1024 * n + 1;
-    s.time_ns = static_cast<std::int64_t>(1000000 * n + 2);
-    s.frame_ns = (n << 32) + 3;
-    s.latency_frames = 7 * n;
-    s.generation = 11 * n;
-    return s;
-}
-
-bool whole(const SyncSnapshot& s)
-{
-    const SyncSnapshot n = numbered(s.frame / 1024);
-    return s.frame == n.frame && s.hw_ptr == n.hw_ptr && s.time_ns == n.time_ns && s.frame_ns == n.frame_ns &&
-           s.latency_frames == n.latency_frames && s.generation == n.generation && s.state == n.state;
-}
+bool whole(const SyncSnapshot& s) { return test::same(s, numbered(s.frame / 1024)); }
 
 constexpr std::uint64_t buffer = 1024;
 

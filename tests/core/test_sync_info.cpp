@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "core/sync_info.h"
 
+#include "tests/core/snapshots.h"
+
 #include <doctest/doctest.h>
 
 #include <atomic>
@@ -10,6 +12,8 @@
 
 using namespace ringmix;
 using namespace ringmix::core;
+using test::numbered;
+using test::same;
 
 namespace {
 
@@ -17,26 +21,6 @@ __extension__ using Exact = unsigned __int128;
 
 constexpr std::uint32_t rates[] = {8000,  11025, 16000, 22050,  32000,  44100,
                                    48000, 88200, 96000, 176400, 192000, 384000};
-
-// A snapshot whose every field tells its number.
-SyncSnapshot numbered(std::uint64_t n)
-{
-    SyncSnapshot s;
-    s.frame = 1024 * n;
-    s.hw_ptr = 1024 * n + 1;
-    s.time_ns = static_cast<std::int64_t>(1000000 * n + 2);
-    s.frame_ns = (n << 32) + 3;
-    s.latency_frames = 7 * n;
-    s.generation = 11 * n;
-    s.state = n % 3 == 0 ? abi::device_stopped : abi::device_running;
-    return s;
-}
-
-bool same(const SyncSnapshot& a, const SyncSnapshot& b)
-{
-    return a.frame == b.frame && a.hw_ptr == b.hw_ptr && a.time_ns == b.time_ns && a.frame_ns == b.frame_ns &&
-           a.latency_frames == b.latency_frames && a.generation == b.generation && a.state == b.state;
-}
 
 std::uint64_t exact_frame_at(const SyncSnapshot& s, std::int64_t time_ns)
 {

@@ -23,6 +23,16 @@ using ringmix::sim::world;
 namespace {
 constexpr int card_fd_owner = 1;
 int card_fd = -1; // the server's
+
+int prepare_card()
+{
+    if (card->state() == Card::State::gone)
+        return -ENODEV;
+    if (card->state() == Card::State::running)
+        return -EBUSY;
+    card->prepare();
+    return 0;
+}
 } // namespace
 
 extern "C" {
@@ -53,15 +63,7 @@ int sim_pcm_sw_params_get_boundary(const snd_pcm_sw_params_t*, snd_pcm_uframes_t
     return 0;
 }
 int sim_pcm_info(snd_pcm_t*, snd_pcm_info_t*) { return 0; }
-int sim_pcm_prepare(snd_pcm_t*)
-{
-    if (card->state() == Card::State::gone)
-        return -ENODEV;
-    if (card->state() == Card::State::running)
-        return -EBUSY;
-    card->prepare();
-    return 0;
-}
+int sim_pcm_prepare(snd_pcm_t*) { return prepare_card(); }
 int sim_card_get_name(int, char**) { return -ENODEV; }
 }
 
@@ -72,15 +74,7 @@ KernelPcm::KernelPcm(int pcm_fd, std::size_t ring_bytes) : fd_(pcm_fd)
     ring_ = Mapping::shared(fd_, ring_bytes, 0, true, "the PCM's ring");
 }
 
-int KernelPcm::prepare() noexcept
-{
-    if (card->state() == Card::State::gone)
-        return -ENODEV;
-    if (card->state() == Card::State::running)
-        return -EBUSY;
-    card->prepare();
-    return 0;
-}
+int KernelPcm::prepare() noexcept { return prepare_card(); }
 int KernelPcm::start() noexcept { return card->state() == Card::State::prepared ? card->start() : -EBADFD; }
 int KernelPcm::drop() noexcept
 {

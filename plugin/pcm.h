@@ -94,8 +94,8 @@ private:
     std::atomic<int> lookers_{0}; // calls that are no writer's
 
     std::atomic<std::uint64_t> armed_event_{0};      // what the timer waits for: a position, or one of pcm.cpp's
-    std::atomic<std::uint64_t> armed_generation_{0}; // of the device, when arm_for() looked last
     std::atomic<std::int64_t> armed_ns_{0};          // and when that will be
+    std::atomic<std::uint64_t> armed_generation_{0}; // of the device, when arm_for() looked last
 };
 
 } // namespace ringmix::plugin

@@ -15,7 +15,9 @@ namespace ringmix::server {
 namespace {
 
 constexpr int patience_ms = 2000; // a server that builds, or stops its engine
-constexpr std::size_t descriptors_when_open = 5, descriptors_when_closed = 1;
+// The listener, behind what a player is given.
+constexpr std::size_t descriptors_when_closed = 1;
+constexpr std::size_t descriptors_when_open = protocol::welcome_descriptors + descriptors_when_closed;
 
 // The next message, which must be a `Message`; its descriptors.
 template <class Message> std::vector<os::Descriptor> receive(int socket, Message& message)

@@ -29,7 +29,7 @@ public:
     // something for the control thread. Throws std::runtime_error (std::system_error included) with the reason.
     Instance(std::unique_ptr<Device> device, const Options& options, Say say, ClientNames& names, Doorbell& control);
     // One that another process has laid out and runs: its memory, and a device that has been taken over. Does not touch
-    // the board; learn() and start() come when that process has stopped.
+    // the board; go_on() comes when that process has stopped, instead of start().
     struct Estate {
         std::unique_ptr<Device> device;
         abi::Geometry geometry;

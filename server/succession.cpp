@@ -5,7 +5,7 @@
 
 #include "core/message.h"
 #include "os/process.h"
-#include "os/timer.h"
+#include "os/socket.h"
 #include "server/control.h"
 #include "server/handover.h"
 #include "server/log.h"

@@ -84,10 +84,12 @@ bool has(Positions device, Position position) noexcept
     return std::find(device.begin(), device.end(), position) != device.end();
 }
 
+bool nameless(std::uint8_t position) noexcept { return position <= na || position >= positions; }
+
 // Where one position goes; nowhere: both are none.
 Rule place_of(std::uint8_t position, Positions device) noexcept
 {
-    if (position >= positions || position <= na)
+    if (nameless(position))
         return {none, {none, none}, 0};
     const auto own = static_cast<Position>(position);
     const Position near = plain_position[own];
@@ -99,8 +101,6 @@ Rule place_of(std::uint8_t position, Positions device) noexcept
             return rule;
     return {own, {none, none}, 0};
 }
-
-bool nameless(std::uint8_t position) noexcept { return position <= na || position >= positions; }
 
 bool may_be_left_out(std::uint8_t position) noexcept { return nameless(position) || plain_position[position] == lfe; }
 

@@ -69,7 +69,7 @@ def many_channels(context):
     return {"clients": 4} | check_recording(server, players)
 
 
-@scenario("smallest-ring")
+@scenario("smallest-ring", alone=True)
 def smallest_ring(context):
     """40 ms and the shortest periods: long buffers of the clients lie outside it for the most part."""
     sources = loud_sources(context, 4, 1.0, 1.5)

@@ -27,6 +27,10 @@ PASSED = OUT / "passed.jsonl"
 PYTHON = "/usr/bin/python3"
 PROCESSORS = os.cpu_count() or 1
 
+# The sources of a library are compiled as one: half of the time. What is installed is built by scripts/demo, and by
+# whoever packages it, one by one.
+TOGETHER = ["--unity", "on", "--unity-size", "40"]
+
 # Sanitized code is slow to compile as well: no more optimization than is needed to run it.
 SANITIZED = ["-Dwerror=true", "-Db_lundef=false", "-Doptimization=1", "-Dcpp_args=-g1"]
 TSAN_ENV = {"TSAN_OPTIONS": f"suppressions={TOP}/tests/tsan.supp halt_on_error=1 die_after_fork=0 atexit_sleep_ms=0"}
@@ -36,8 +40,8 @@ FRONT, BACK = 0, 10  # niceness: of what plays, and of what computes beside it
 
 
 def build(name, folder, *words, env=None, nice=BACK, needs=()):
-    return Suite(name, [PYTHON, TOP / "scripts/build_tree.py", folder, *words], kind="whole", env=env or {}, nice=nice,
-                 needs=needs, counted=False, seconds=3600)
+    return Suite(name, [PYTHON, TOP / "scripts/build_tree.py", folder, *TOGETHER, *words],
+                 kind="whole", env=env or {}, nice=nice, needs=needs, counted=False, seconds=3600)
 
 
 def meson_test(name, folder, *words, **options):

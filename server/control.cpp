@@ -20,7 +20,7 @@ namespace {
 
 constexpr std::int64_t hello_timeout_ns = 5'000'000'000;
 constexpr std::int64_t accept_rest_ns = 200'000'000;
-constexpr int realtime_priority = 10; // below the engine's, and below kernel threads that serve devices
+constexpr int control_priority = 10; // below the engine's, and below kernel threads that serve devices
 constexpr std::size_t max_connections = 4 * abi::max_slots;
 
 // What an epoll event is about: a kind and a descriptor.
@@ -117,7 +117,7 @@ void Control::unwatch(int fd) noexcept { epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, 
 void Control::follow_engine() noexcept
 {
     if (!realtime_ && requests_.instance() != nullptr && requests_.instance()->engine().realtime())
-        realtime_ = os::become_realtime(realtime_priority);
+        realtime_ = os::become_realtime(control_priority);
 }
 
 int Control::run(int signal_fd)

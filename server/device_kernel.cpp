@@ -8,9 +8,9 @@
 #include "core/frames.h"
 #include "core/pointer.h"
 #include "os/kernel_pcm.h"
+#include "os/kernel_pcm_info.h"
 #include "os/timer.h"
 #include "server/device_kernel_find.h"
-#include "server/device_kernel_info.h"
 #include "server/device_kernel_params.h"
 #include "server/device_kernel_timer.h"
 
@@ -75,7 +75,7 @@ int descriptor_of(snd_pcm_t* pcm, const std::string& name)
 // stream runs freely: when its stop threshold is above the buffer size.
 void require_free_running(int fd, const std::string& name, const std::string& driver)
 {
-    const KernelPcmInfo info = kernel_pcm_info(fd);
+    const os::KernelPcmInfo info = os::kernel_pcm_info(fd);
     const char* why = nullptr;
     if (info.no_rewinds)
         why = "may fetch frames as soon as they are written (NO_REWINDS)";

@@ -22,8 +22,6 @@ struct HwDelete {
 using HwParams = std::unique_ptr<snd_pcm_hw_params_t, HwDelete>;
 using SwParams = std::unique_ptr<snd_pcm_sw_params_t, decltype(&snd_pcm_sw_params_free)>;
 
-constexpr snd_pcm_uframes_t max_ring = abi::max_blocks * abi::block_frames;
-
 HwParams make_hw_params()
 {
     snd_pcm_hw_params_t* params = nullptr;
@@ -155,7 +153,7 @@ bool Negotiation::period_then_ring(const HwParams& params, std::uint32_t rate) c
     int side = 0;
     if (snd_pcm_hw_params_set_period_size_near(pcm, params.get(), &period, &side) < 0)
         return false;
-    snd_pcm_uframes_t least = std::max(4 * period, least_ring(rate)), most = max_ring;
+    snd_pcm_uframes_t least = std::max(4 * period, least_ring(rate)), most = abi::max_ring;
     if (snd_pcm_hw_params_set_buffer_size_min(pcm, params.get(), &least) < 0 ||
         snd_pcm_hw_params_set_buffer_size_max(pcm, params.get(), &most) < 0)
         return false;
@@ -168,7 +166,7 @@ bool Negotiation::ring_then_period(const HwParams& params, std::uint32_t rate) c
 {
     unsigned periods = 4;
     int side = 0;
-    snd_pcm_uframes_t least = least_ring(rate), most = max_ring;
+    snd_pcm_uframes_t least = least_ring(rate), most = abi::max_ring;
     if (snd_pcm_hw_params_set_periods_min(pcm, params.get(), &periods, &side) < 0 ||
         snd_pcm_hw_params_set_buffer_size_min(pcm, params.get(), &least) < 0 ||
         snd_pcm_hw_params_set_buffer_size_max(pcm, params.get(), &most) < 0)

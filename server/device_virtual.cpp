@@ -12,7 +12,6 @@
 namespace ringmix::server {
 
 namespace {
-constexpr std::uint32_t max_ring = abi::max_blocks * abi::block_frames;
 
 // `wish` (0: `usual`) as far as the limits allow; a wish that they do not is said.
 std::uint32_t within(const char* what, std::uint32_t wish, std::uint32_t usual, std::uint32_t least, std::uint32_t most,
@@ -43,10 +42,10 @@ DeviceShape choose_shape(const DeviceWishes& wishes, Say say)
     shape.format = choose_format(wishes.format, say);
     shape.channels = within("channels", wishes.channels, 2, 1, abi::max_channels, say);
     shape.rate = within("rate", wishes.rate, 48000, 4000, 384000, say);
-    shape.period_frames = within("period", wishes.period_frames, 512, 32, max_ring / 4, say);
+    shape.period_frames = within("period", wishes.period_frames, 512, 32, abi::max_ring / 4, say);
     // Sharing needs room for four periods and 40 ms.
     const std::uint32_t least = std::max(4 * shape.period_frames, (shape.rate + 24) / 25);
-    shape.ring_frames = within("buffer", wishes.buffer_frames, 16384, least, max_ring, say);
+    shape.ring_frames = within("buffer", wishes.buffer_frames, 16384, least, abi::max_ring, say);
     for (std::uint32_t c = 0; c < shape.channels; c++)
         shape.chmap[c] = core::standard_position(c, shape.channels);
     return shape;

@@ -12,17 +12,14 @@
 namespace ringmix::server {
 
 namespace {
-constexpr auto relaxed = std::memory_order_relaxed;
-constexpr auto acquire = std::memory_order_acquire;
-constexpr auto release = std::memory_order_release;
 
-constexpr int realtime_priority = 70;
+constexpr int engine_priority = 70;
 constexpr std::int64_t idle_cycle_ns = 100'000'000;
 
 // A day at 48 kHz, far more than any ring or lane, far less than what 40 bits can tell apart.
 constexpr std::uint64_t long_ago_frames = std::uint64_t{1} << 32;
 
-constexpr std::uint64_t bit(std::uint32_t slot) noexcept { return std::uint64_t{1} << slot; }
+using abi::bit;
 } // namespace
 
 Engine::Engine(Device& device, const core::BoardView& view, TraceRing& trace, sem_t& butler, os::Timer& silence,
@@ -86,7 +83,7 @@ std::uint64_t Engine::published() const noexcept
 void Engine::run() noexcept
 {
     os::name_thread("ringmix-engine");
-    realtime_.store(os::become_realtime(realtime_priority), relaxed);
+    realtime_.store(os::become_realtime(engine_priority), relaxed);
     while (!stop_.load(relaxed)) {
         device_.wait(os::monotonic_ns() + longest_sleep());
         cycle();

@@ -64,7 +64,7 @@ public:
 
     // Control thread: the client of `slot` is dead; fade out and end what it has queued. When that has been
     // played its bit is in take_retired(), once, which is the butler's: it tells the control thread.
-    void retire(std::uint32_t slot) noexcept { retire_requests_.fetch_or(std::uint64_t{1} << slot); }
+    void retire(std::uint32_t slot) noexcept { retire_requests_.fetch_or(abi::bit(slot)); }
     std::uint64_t take_retired() noexcept { return retired_.exchange(0); }
     // Control thread: ramps the gain of `slot` to `gain` (fixed point) within the next cycle, or the one after
     // the ramp before it.
@@ -72,7 +72,7 @@ public:
     void set_gain(std::uint32_t slot, std::uint32_t gain) noexcept
     {
         gain_targets_[slot].store(gain);
-        gain_requests_.fetch_or(std::uint64_t{1} << slot);
+        gain_requests_.fetch_or(abi::bit(slot));
     }
 
     // Control thread: somebody has got a lane now, and perhaps the engine still sleeps as long as it does with nobody

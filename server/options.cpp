@@ -16,7 +16,6 @@ namespace {
 
 constexpr double autostarted_end_seconds = 5;
 constexpr double most_idle_seconds = 1e6;
-constexpr std::uint32_t most_buffer_frames = abi::max_blocks * abi::block_frames;
 
 enum Key : int {
     key_device = 256,
@@ -161,10 +160,10 @@ bool take_device_option(DeviceWishes& wishes, int key, std::string_view value)
         wishes.format = format_of(key, value);
         return true;
     case key_period:
-        wishes.period_frames = whole_number(key, value, 1, most_buffer_frames / 2, "frames");
+        wishes.period_frames = whole_number(key, value, 1, abi::max_ring / 2, "frames");
         return true;
     case key_buffer:
-        wishes.buffer_frames = whole_number(key, value, 2, most_buffer_frames, "frames");
+        wishes.buffer_frames = whole_number(key, value, 2, abi::max_ring, "frames");
         return true;
     default:
         return false;
@@ -317,7 +316,7 @@ General:
 Exit status: 0 after SIGTERM or SIGINT, 1 on a failure, 2 on a usage error.
 )",
                        fmt::arg("channels", abi::max_channels), fmt::arg("formats", device_format_names()),
-                       fmt::arg("period", most_buffer_frames / 2), fmt::arg("buffer", most_buffer_frames),
+                       fmt::arg("period", abi::max_ring / 2), fmt::arg("buffer", abi::max_ring),
                        fmt::arg("idle", most_idle_seconds), fmt::arg("float", core::format_name(abi::format_float)));
 }
 

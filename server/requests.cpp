@@ -21,11 +21,9 @@
 namespace ringmix::server {
 
 namespace {
-constexpr auto relaxed = std::memory_order_relaxed;
-constexpr auto acquire = std::memory_order_acquire;
 constexpr auto release_order = std::memory_order_release;
 
-constexpr std::uint64_t bit(std::uint32_t slot) { return std::uint64_t{1} << slot; }
+using abi::bit;
 } // namespace
 
 Requests::Requests(const Options& options, ClientNames& names, Opener opener)

@@ -12,11 +12,6 @@
 
 namespace ringmix::server {
 
-namespace {
-constexpr auto relaxed = std::memory_order_relaxed;
-constexpr auto acquire = std::memory_order_acquire;
-} // namespace
-
 bool Requests::status(Session& session)
 {
     auto status = core::make_message<protocol::Status>();

@@ -23,6 +23,15 @@
 #include <cstdint>
 #include <type_traits>
 
+namespace ringmix {
+
+// The orders of accesses to shared words, as they are written everywhere.
+inline constexpr auto relaxed = std::memory_order_relaxed;
+inline constexpr auto acquire = std::memory_order_acquire;
+inline constexpr auto release = std::memory_order_release;
+
+} // namespace ringmix
+
 namespace ringmix::abi {
 
 inline constexpr std::uint64_t magic = 0x31584d474e495221; // "!RINGMX1", little endian
@@ -33,10 +42,14 @@ inline constexpr std::uint32_t max_slots = 64;    // the bits of EngineWords::ac
 inline constexpr std::uint32_t max_channels = 32; // of the device and of a client
 inline constexpr std::uint32_t block_frames = 64; // frames that share one version
 inline constexpr std::uint32_t max_blocks = 1u << 14;
+inline constexpr std::uint32_t max_ring = max_blocks * block_frames; // frames
 inline constexpr std::uint32_t sync_entries = 16;
 inline constexpr std::uint32_t unity_gain = 1u << 22; // gain is fixed point, 22 fractional bits
 inline constexpr std::uint32_t fade_ms = 5;           // of a stream that is dropped or whose client dies
 inline constexpr std::uint8_t no_channel = 0xff;      // SlotConfig::map: silence
+
+// A slot's bit in a word of slots.
+constexpr std::uint64_t bit(std::uint32_t slot) noexcept { return std::uint64_t{1} << slot; }
 
 // 64-bit words are aligned to 8 on 32-bit processors too, so that all agree on the layout.
 #ifdef RINGMIX_SIMULATED // tests/sim: each access is a step of its scheduler

@@ -15,7 +15,6 @@
 namespace ringmix::client {
 
 namespace {
-constexpr auto relaxed = std::memory_order_relaxed;
 constexpr auto release_order = std::memory_order_release;
 
 constexpr std::int64_t repair_interval_ns = 5'000'000;

@@ -9,7 +9,6 @@
 namespace ringmix::client {
 
 namespace {
-constexpr auto relaxed = std::memory_order_relaxed;
 
 // Nonsense that stays for so long is believed: it may be the truth after all (a clock that was set, a machine
 // that stood still), and a client that believes nothing would stand for ever.

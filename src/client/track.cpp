@@ -7,7 +7,6 @@
 namespace ringmix::client {
 
 namespace {
-constexpr auto relaxed = std::memory_order_relaxed;
 
 std::uint64_t not_negative(std::int64_t number) noexcept
 {

@@ -2,16 +2,18 @@
 
 #include "core/channel_map.h"
 
+#include "core/positions.h"
+
 #include <algorithm>
 #include <bit>
 #include <iterator>
 
 namespace ringmix::core {
 
+using namespace chmap;
+
 namespace {
-// Of ALSA's enum snd_pcm_chmap_position.
-constexpr std::uint8_t unknown = 0, not_used = 1, mono = 2, front_left = 3, front_right = 4;
-constexpr std::uint8_t standard[standard_positions] = {3, 4, 5, 6, 7, 8, 9, 10}; // FL FR RL RR FC LFE SL SR
+constexpr Position standard[standard_positions] = {fl, fr, rl, rr, fc, lfe, sl, sr};
 
 ChannelMap mono_map(std::span<const std::uint8_t> positions) noexcept
 {
@@ -19,7 +21,7 @@ ChannelMap mono_map(std::span<const std::uint8_t> positions) noexcept
     map.fill(abi::no_channel);
     bool heard = false;
     for (std::size_t d = 0; d < positions.size(); d++)
-        if (positions[d] == mono || positions[d] == front_left || positions[d] == front_right) {
+        if (positions[d] == mono || positions[d] == fl || positions[d] == fr) {
             map[d] = 0;
             heard = true;
         }
@@ -34,7 +36,7 @@ std::uint8_t standard_position(std::uint32_t channel, std::uint32_t channels) no
 {
     if (channels == 1)
         return mono;
-    return channel < standard_positions ? standard[channel] : unknown;
+    return channel < standard_positions ? standard[channel] : none;
 }
 
 bool map_by_position(std::span<const std::uint8_t> client, std::span<const std::uint8_t> device,
@@ -48,7 +50,7 @@ bool map_by_position(std::span<const std::uint8_t> client, std::span<const std::
     std::uint64_t heard = 0; // client channels; a device may have several channels in one position
     for (std::size_t d = 0; d < device.size(); d++)
         for (std::size_t c = 0; c < client.size(); c++)
-            if (device[d] > not_used && device[d] == client[c]) {
+            if (device[d] > na && device[d] == client[c]) {
                 map[d] = static_cast<std::uint8_t>(c);
                 heard |= std::uint64_t{1} << c;
                 break;

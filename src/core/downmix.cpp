@@ -2,55 +2,17 @@
 
 #include "core/downmix.h"
 
+#include "core/positions.h"
+
 #include <algorithm>
 #include <cmath>
 #include <iterator>
 
 namespace ringmix::core {
 
-namespace {
+using namespace chmap;
 
-// ALSA's enum snd_pcm_chmap_position, in its order.
-enum Position : std::uint8_t {
-    none,
-    na,
-    mono,
-    fl,
-    fr,
-    rl,
-    rr,
-    fc,
-    lfe,
-    sl,
-    sr,
-    rc,
-    flc,
-    frc,
-    rlc,
-    rrc,
-    flw,
-    frw,
-    flh,
-    fch,
-    frh,
-    tc,
-    tfl,
-    tfr,
-    tfc,
-    trl,
-    trr,
-    trc,
-    tflc,
-    tfrc,
-    tsl,
-    tsr,
-    llfe,
-    rlfe,
-    bc,
-    blc,
-    brc,
-    positions
-};
+namespace {
 
 // The position of the ground floor's, by which one that the device has not got is taken for.
 constexpr Position plain_position[positions] = {none, na, fc, fl, fr, rl, rr,  fc,  lfe, sl, sr, rc, fl,

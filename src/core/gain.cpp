@@ -7,7 +7,6 @@
 namespace ringmix::core {
 
 namespace {
-constexpr auto relaxed = std::memory_order_relaxed;
 // Longer lines are cut short, so that products fit 64 bits whatever the shared memory says.
 constexpr std::uint64_t max_line = std::uint64_t{1} << 31;
 } // namespace

@@ -10,9 +10,6 @@ namespace ringmix::core {
 
 namespace {
 
-constexpr auto relaxed = std::memory_order_relaxed;
-constexpr auto acquire = std::memory_order_acquire;
-
 constexpr std::uint32_t slots_ahead = 6;
 constexpr std::uint64_t identity_word = 0x0706050403020100; // of SlotConfig::map
 

@@ -10,10 +10,6 @@ namespace ringmix::core {
 
 namespace {
 
-constexpr auto relaxed = std::memory_order_relaxed;
-constexpr auto acquire = std::memory_order_acquire;
-constexpr auto release = std::memory_order_release;
-
 // A version that moves this often while one batch is recombined is not moved by honest posters.
 constexpr int max_tries = 1000;
 

@@ -11,8 +11,6 @@ namespace ringmix::core {
 
 namespace {
 
-constexpr auto relaxed = std::memory_order_relaxed;
-
 struct Map {
     std::uint8_t channel[abi::max_channels];
 };

@@ -8,9 +8,6 @@
 namespace ringmix::core {
 
 namespace {
-constexpr auto relaxed = std::memory_order_relaxed;
-constexpr auto acquire = std::memory_order_acquire;
-constexpr auto release = std::memory_order_release;
 constexpr int read_tries = 8;
 
 bool read_entry(const abi::SyncEntry& entry, std::uint64_t number, SyncSnapshot& out) noexcept

@@ -8,10 +8,6 @@ namespace ringmix::core {
 
 namespace {
 
-constexpr auto relaxed = std::memory_order_relaxed;
-constexpr auto acquire = std::memory_order_acquire;
-constexpr auto release = std::memory_order_release;
-
 // Moves the versions of the blocks of `frames` between two stores to a slot. Who sums one of them
 // with what was there before the first store, and with what the second one shows, does it again.
 void part_readers(const BoardView& view, Extent frames) noexcept
@@ -54,7 +50,7 @@ void leave_tail(const BoardView& view, abi::Slot& slot, Extent range, Ending end
     const Extent changing{now, std::max(ending.end, unpack(tail.range.load(relaxed), now).end)};
 
     stream.phase.store(phase, release); // the tail before this one gives way
-    part_readers(view, changing); // tests/model: tail-without-first-bump
+    part_readers(view, changing);       // tests/model: tail-without-first-bump
     note_end(slot, ending.end, ending.end - ending.cut);
     tail.phase.store(phase, relaxed);
     tail.gain.store(read_gains(slot).at(ending.cut), relaxed);

@@ -2,6 +2,8 @@
 
 #include "os/kernel_pcm.h"
 
+#include "os/error.h"
+
 #include <atomic>
 #include <cerrno>
 #include <sound/asound.h>
@@ -16,8 +18,6 @@ using SyncPtr = struct snd_pcm_sync_ptr;
 using Time = decltype(Status::tstamp);
 
 constexpr int max_reads = 16;
-
-[[noreturn]] void fail(const char* what) { throw std::system_error(errno, std::generic_category(), what); }
 
 // Empty where status pages cannot be mapped: most architectures other than x86. And in 32-bit programs, where
 // the page has the pointer modulo 2^32, which is no boundary of the stream (core/pointer.h).
@@ -95,12 +95,12 @@ KernelPcm::KernelPcm(int pcm_fd, std::size_t ring_bytes) : fd_(pcm_fd)
     // Other files could be mapped at these offsets as well, and would kill the reader with SIGBUS.
     int version = 0;
     if (::ioctl(fd_, SNDRV_PCM_IOCTL_PVERSION, &version) < 0)
-        fail("ask the descriptor for its PCM version");
+        fail(errno, "ask the descriptor for its PCM version");
     ring_ = Mapping::shared(fd_, ring_bytes, SNDRV_PCM_MMAP_OFFSET_DATA, true, "the PCM's ring");
     status_ = map_status(fd_);
     Status status;
     if (!status_ && !sync_status(fd_, 0, status))
-        fail("ask the PCM for its position (SYNC_PTR)");
+        fail(errno, "ask the PCM for its position (SYNC_PTR)");
 }
 
 KernelPcm::Position KernelPcm::last_position() const noexcept
@@ -135,7 +135,7 @@ KernelPcm::Address KernelPcm::address() const
 {
     snd_pcm_info info{};
     if (::ioctl(fd_, SNDRV_PCM_IOCTL_INFO, &info) < 0)
-        fail("ask the descriptor which PCM it is");
+        fail(errno, "ask the descriptor which PCM it is");
     return {info.card, static_cast<int>(info.device), static_cast<int>(info.subdevice)};
 }
 

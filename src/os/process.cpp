@@ -29,7 +29,6 @@ namespace {
 constexpr std::size_t max_diagnostics = 4096;
 constexpr int grace_ms = 200; // for a killed child to end
 constexpr int look_ms = 10;   // between looks at a child without a pidfd
-constexpr std::int64_t ns_per_ms = 1'000'000;
 
 void check(int error, const char* what)
 {

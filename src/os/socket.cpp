@@ -21,7 +21,6 @@ namespace ringmix::os {
 namespace {
 
 constexpr int connect_timeout_s = 5;
-constexpr std::int64_t ns_per_ms = 1'000'000;
 
 // The most that one packet can carry (SCM_MAX_FD). All are received: the kernel would close those that find no
 // room, and closing can block (see receive_packet()).

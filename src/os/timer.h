@@ -11,6 +11,8 @@
 
 namespace ringmix::os {
 
+inline constexpr std::int64_t ns_per_ms = 1'000'000;
+
 // Nanoseconds of CLOCK_MONOTONIC. Wait-free, no system call where the vDSO has it.
 std::int64_t monotonic_ns() noexcept;
 

@@ -13,12 +13,6 @@
 using namespace ringmix::os;
 using namespace ringmix::test;
 
-namespace {
-
-constexpr std::int64_t ns_per_ms = 1'000'000;
-
-} // namespace
-
 TEST_CASE("monotonic time goes on")
 {
     const auto before = monotonic_ns();

@@ -5,8 +5,8 @@
 
 #include "os/kernel_pcm.h"
 
+#include "os/kernel_pcm_info.h"
 #include "server/device_kernel_find.h"
-#include "server/device_kernel_info.h"
 #include "server/device_kernel_params.h"
 #include "server/device_kernel_timer.h"
 #include "tests/sim/card.h"
@@ -109,6 +109,8 @@ KernelPcm::Position KernelPcm::fresh_position() const noexcept
     return last_position();
 }
 
+KernelPcmInfo kernel_pcm_info(int) noexcept { return {true, false, false}; }
+
 } // namespace ringmix::os
 
 namespace ringmix::server {
@@ -118,7 +120,6 @@ std::vector<std::string> list_playback_devices() { return {"hw:0,0"}; }
 CardInfo card_info(int) { return {"Simulated", "Simulated"}; }
 std::string hardware_identity(const std::string&, int, int, int) { return "hw-Simulated-0-0"; }
 std::string explain_failure(const std::string&, const HardwareAddress&, int) { return "the card is gone"; }
-KernelPcmInfo kernel_pcm_info(int) noexcept { return {true, false, false}; }
 DeviceShape settle_hw_params(snd_pcm_t*, const DeviceWishes&, Say) { return card->shape(); }
 void settle_sw_params(snd_pcm_t*, const DeviceWishes&) {}
 

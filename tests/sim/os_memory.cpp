@@ -4,6 +4,7 @@
 
 #include "os/memory.h"
 
+#include "os/error.h"
 #include "tests/sim/card.h"
 
 #include <cerrno>
@@ -17,8 +18,6 @@ namespace {
 
 // What a mapping keeps alive: found again by its address.
 std::map<std::byte*, std::pair<std::shared_ptr<sim::Block>, unsigned>> mapped;
-
-[[noreturn]] void fail(int error, const char* what) { throw std::system_error(error, std::generic_category(), what); }
 
 } // namespace
 

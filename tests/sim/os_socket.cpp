@@ -4,6 +4,7 @@
 
 #include "os/socket.h"
 
+#include "os/error.h"
 #include "ringmix/protocol.h"
 #include "tests/sim/machine.h"
 
@@ -19,8 +20,6 @@ using sim::Socket;
 using sim::world;
 
 namespace {
-
-[[noreturn]] void fail(int error, const char* what) { throw std::system_error(error, std::generic_category(), what); }
 
 std::shared_ptr<Socket> socket_at(int fd)
 {

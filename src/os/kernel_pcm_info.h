@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
-// device_kernel_info.h: what the kernel says about a PCM and libasound does not pass on. Set-up only.
+// kernel_pcm_info.h: what the kernel says about a PCM and libasound does not pass on. Set-up only.
 
 #pragma once
 
-namespace ringmix::server {
+namespace ringmix::os {
 
 struct KernelPcmInfo {
     bool known = false; // the kernel answered
@@ -15,4 +15,4 @@ struct KernelPcmInfo {
 // Asks the PCM behind `fd`, in any state; changes nothing.
 KernelPcmInfo kernel_pcm_info(int fd) noexcept;
 
-} // namespace ringmix::server
+} // namespace ringmix::os

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//
-// Apart from the other files because <sound/asound.h> and <alsa/asoundlib.h> define the same structs.
 
-#include "server/device_kernel_info.h"
+#include "os/kernel_pcm_info.h"
 
 #include <cstdint>
 #include <cstring>
@@ -17,7 +15,7 @@
 #define SNDRV_PCM_INFO_NO_REWINDS 0x20000000
 #endif
 
-namespace ringmix::server {
+namespace ringmix::os {
 
 KernelPcmInfo kernel_pcm_info(int fd) noexcept
 {
@@ -33,4 +31,4 @@ KernelPcmInfo kernel_pcm_info(int fd) noexcept
     return {true, (params.info & SNDRV_PCM_INFO_SYNC_APPLPTR) != 0, (params.info & SNDRV_PCM_INFO_NO_REWINDS) != 0};
 }
 
-} // namespace ringmix::server
+} // namespace ringmix::os

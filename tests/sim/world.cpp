@@ -23,20 +23,21 @@ constexpr std::size_t stack_bytes = 256 * 1024;
 constexpr std::uint64_t most_at_one_time = 2'000'000;
 constexpr std::uint32_t event_fibre = ~0u;
 
-// Exceptions that are being handled belong to a thread, for the C++ runtime: here, to a fibre.
-struct Exceptions {
-    void* caught = nullptr;
-    unsigned uncaught = 0;
-};
-static_assert(sizeof(Exceptions) == 16);
-Exceptions& exceptions() { return *reinterpret_cast<Exceptions*>(__cxxabiv1::__cxa_get_globals()); }
-
 struct Ended final : Object {
     bool is = false;
     bool readable() const override { return is; }
 };
 
 } // namespace
+
+// Exceptions that are being handled belong to a thread, for the C++ runtime: here, to a fibre.
+struct Exceptions {
+    void* caught = nullptr;
+    unsigned uncaught = 0;
+};
+static_assert(sizeof(Exceptions) == 16);
+
+static Exceptions& exceptions() { return *reinterpret_cast<Exceptions*>(__cxxabiv1::__cxa_get_globals()); }
 
 struct Fibre::Machine {
     context::fiber fibre;

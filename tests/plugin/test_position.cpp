@@ -105,7 +105,8 @@ TEST_CASE("status tells the same, stamped with the present time")
 {
     Server server;
     Setup setup;
-    setup.buffer = 9600;
+    setup.buffer = 24000; // more than this process may stand still for
+    setup.period = 2400;
     setup.stops = false;
     Pcm pcm(server, setup);
     clockid_t clock = CLOCK_MONOTONIC; // unless the program chooses, as with hardware
@@ -117,7 +118,7 @@ TEST_CASE("status tells the same, stamped with the present time")
     }
     snd_pcm_status_t* status;
     snd_pcm_status_alloca(&status);
-    pcm.write(tone, 0, 9600);
+    pcm.write(tone, 0, 24000);
     for (int i = 0; i < 10; i++) {
         pcm.wait_played(480);
         const double before = seconds_of(clock);

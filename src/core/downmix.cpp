@@ -20,7 +20,7 @@ constexpr Position plain_position[positions] = {none, na, fc, fl, fr, rl, rr,  f
                                                 rr,   rc, fl, fr, sl, sr, lfe, lfe, fc,  fl, fr};
 
 // -3 dB, and twice that: both in one go, where ITU-R BS.775 takes two steps.
-constexpr float quieter = 0.70710678f, half = 0.5f;
+constexpr float quieter = 0.70710678f, much_quieter = 0.5f;
 
 // Where a missing position goes: the first rule whose places are all there.
 struct Rule {
@@ -29,14 +29,37 @@ struct Rule {
     float weight;
 };
 constexpr Rule rules[] = {
-    {fl, {fc, none}, quieter}, {fl, {mono, none}, quieter}, {fr, {fc, none}, quieter},   {fr, {mono, none}, quieter},
-    {fc, {mono, none}, 1},     {fc, {fl, fr}, quieter},     {rl, {sl, none}, 1},         {rl, {rc, none}, quieter},
-    {rl, {fl, none}, quieter}, {rl, {fc, none}, half},      {rl, {mono, none}, half},    {rr, {sr, none}, 1},
-    {rr, {rc, none}, quieter}, {rr, {fr, none}, quieter},   {rr, {fc, none}, half},      {rr, {mono, none}, half},
-    {sl, {rl, none}, 1},       {sl, {rc, none}, quieter},   {sl, {fl, none}, quieter},   {sl, {fc, none}, half},
-    {sl, {mono, none}, half},  {sr, {rr, none}, 1},         {sr, {rc, none}, quieter},   {sr, {fr, none}, quieter},
-    {sr, {fc, none}, half},    {sr, {mono, none}, half},    {rc, {rl, rr}, quieter},     {rc, {sl, sr}, quieter},
-    {rc, {fl, fr}, half},      {rc, {fc, none}, quieter},   {rc, {mono, none}, quieter},
+    {fl, {fc, none}, quieter},
+    {fl, {mono, none}, quieter},
+    {fr, {fc, none}, quieter},
+    {fr, {mono, none}, quieter},
+    {fc, {mono, none}, 1},
+    {fc, {fl, fr}, quieter},
+    {rl, {sl, none}, 1},
+    {rl, {rc, none}, quieter},
+    {rl, {fl, none}, quieter},
+    {rl, {fc, none}, much_quieter},
+    {rl, {mono, none}, much_quieter},
+    {rr, {sr, none}, 1},
+    {rr, {rc, none}, quieter},
+    {rr, {fr, none}, quieter},
+    {rr, {fc, none}, much_quieter},
+    {rr, {mono, none}, much_quieter},
+    {sl, {rl, none}, 1},
+    {sl, {rc, none}, quieter},
+    {sl, {fl, none}, quieter},
+    {sl, {fc, none}, much_quieter},
+    {sl, {mono, none}, much_quieter},
+    {sr, {rr, none}, 1},
+    {sr, {rc, none}, quieter},
+    {sr, {fr, none}, quieter},
+    {sr, {fc, none}, much_quieter},
+    {sr, {mono, none}, much_quieter},
+    {rc, {rl, rr}, quieter},
+    {rc, {sl, sr}, quieter},
+    {rc, {fl, fr}, much_quieter},
+    {rc, {fc, none}, quieter},
+    {rc, {mono, none}, quieter},
 };
 
 using Positions = std::span<const std::uint8_t>;

@@ -17,7 +17,7 @@ struct Piece {
     std::size_t taken; // bytes of the text that it stands for
 };
 
-constexpr char hex[] = "0123456789abcdef";
+constexpr char hex_digits[] = "0123456789abcdef";
 
 Piece escaped(char letter) noexcept { return {{'\\', letter}, 2, 1}; }
 
@@ -42,7 +42,7 @@ Piece ascii_piece(char c) noexcept
     }
     const auto code = static_cast<std::uint8_t>(c);
     if (code < 0x20)
-        return {{'\\', 'u', '0', '0', hex[code >> 4], hex[code & 15]}, 6, 1};
+        return {{'\\', 'u', '0', '0', hex_digits[code >> 4], hex_digits[code & 15]}, 6, 1};
     return {{c}, 1, 1};
 }
 

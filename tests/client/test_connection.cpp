@@ -248,16 +248,16 @@ TEST_CASE("connection: requests and answers")
     CHECK(refused.error == EINVAL);
     CHECK(refused.says("tools have no lane"));
     CHECK_FALSE(connection.server_gone());
-    const auto release = core::make_message<protocol::Release>();
-    CHECK(outcome_of([&] { connection.ask<protocol::Done>(release); }).error == 0);
+    const auto give_back = core::make_message<protocol::Release>();
+    CHECK(outcome_of([&] { connection.ask<protocol::Done>(give_back); }).error == 0);
 
     // After a time-out it takes no more requests, lest a late answer be taken for another's. But it stays open:
     // the server would give the slot to another client, and this one may still play in it.
     CHECK_FALSE(connection.failed());
-    CHECK(outcome_of([&] { connection.ask<protocol::Done>(release); }).error == ETIMEDOUT);
+    CHECK(outcome_of([&] { connection.ask<protocol::Done>(give_back); }).error == ETIMEDOUT);
     CHECK(connection.failed());
     CHECK_FALSE(connection.server_gone());
-    const Outcome after = outcome_of([&] { connection.ask<protocol::Done>(release); });
+    const Outcome after = outcome_of([&] { connection.ask<protocol::Done>(give_back); });
     CHECK(after.error == ENODEV);
     CHECK(after.says("open it anew"));
 }
@@ -280,8 +280,8 @@ TEST_CASE("connection: a server that dies is noticed")
     while (!connection.server_gone() && os::monotonic_ns() < deadline)
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
     CHECK(connection.server_gone());
-    const auto release = core::make_message<protocol::Release>();
-    CHECK(outcome_of([&] { connection.ask<protocol::Done>(release); }).error == ENODEV);
+    const auto give_back = core::make_message<protocol::Release>();
+    CHECK(outcome_of([&] { connection.ask<protocol::Done>(give_back); }).error == ENODEV);
 }
 
 TEST_CASE("connection: the user's server comes first, a path without one is skipped")

@@ -94,15 +94,18 @@ TEST_CASE("a full paused PCM does not wake its program, nor block it for ever")
 
 TEST_CASE("a write to a full paused PCM waits until it is resumed")
 {
-    constexpr std::uint64_t frames = 4800 * 3;
+    Setup setup;
+    setup.period = client_rate() / 40;
+    setup.buffer = 10 * setup.period; // a quarter of a second, more than the writer may stand still for
+    const std::uint64_t frames = setup.buffer * 3;
     Server server;
-    Pcm pcm(server, Setup{});
-    pcm.write(tone, 0, 4800);
+    Pcm pcm(server, setup);
+    pcm.write(tone, 0, setup.buffer);
     pcm.wait_played(480);
     REQUIRE(snd_pcm_pause(pcm, 1) == 0);
     std::atomic<unsigned> calls{0};
     std::thread writer([&] { // as programs do: what was not taken is written again
-        for (std::uint64_t position = 4800; position < frames; calls++) {
+        for (std::uint64_t position = setup.buffer; position < frames; calls++) {
             const auto bytes = tone.frames(position, frames - position);
             const snd_pcm_sframes_t taken = snd_pcm_writei(pcm, bytes.data(), frames - position);
             REQUIRE(taken >= 0);
@@ -116,7 +119,7 @@ TEST_CASE("a write to a full paused PCM waits until it is resumed")
     };
     CHECK(eventually(keeps_still));
     CHECK(pcm.avail() == 0);
-    CHECK(pcm.delay() >= 4800);
+    CHECK(pcm.delay() >= static_cast<snd_pcm_sframes_t>(setup.buffer));
     CHECK(calls == 0); // one call that has taken what fits, and waits with the rest
     REQUIRE(snd_pcm_pause(pcm, 0) == 0);
     writer.join();

@@ -27,6 +27,14 @@ std::uint64_t kept_frames(const abi::Geometry& geometry) noexcept
     return geometry.device_kind == abi::device_virtual ? geometry.rate / 20 : 256;
 }
 
+// Behind the end of a tail: so long it may still be needed. The virtual device takes frames out of the ring a cycle of
+// the engine late, or two, and till then who is late must find in the tail what was there.
+std::uint64_t taken_late(const abi::Geometry& geometry) noexcept
+{
+    const std::uint64_t cycle = std::uint64_t{geometry.cycle_ns} * geometry.rate / 1'000'000'000;
+    return geometry.margin_frames + (geometry.device_kind == abi::device_virtual ? 2 * cycle : 0);
+}
+
 void add(abi::Word64& count, std::uint64_t number) noexcept { count.store(count.load(relaxed) + number, relaxed); }
 } // namespace
 
@@ -227,14 +235,14 @@ void Stream::commit(Position changed, Position end) noexcept
 
 // One attempt to place the stream `slack` frames behind the horizon; nobody sees it yet. False: this process
 // has lost the processor meanwhile. There is one tail only, so the stream begins late enough for the present
-// one to have been played before any of this one is heard.
+// one to have been played before any of this one is heard, and might leave a tail.
 bool Stream::place(std::uint64_t slack) noexcept
 {
     abi::Slot& slot = seat_->slot();
     const Frame horizon = this->horizon();
     // A tail ends no later than so far behind the horizon of its time, whatever the board said then.
     const Frame tail_end = std::min(tail_end_, horizon + longest_rest());
-    const Frame first = std::max(horizon + slack, tail_end + geometry().margin_frames);
+    const Frame first = std::max(horizon + slack, tail_end + taken_late(geometry()));
     now_.origin = {first.value - now_.floor.value};
     phase_ = (cell_of(now_.floor).value + lane_frames_ - first.value % lane_frames_) % lane_frames_;
     range_start_ = posted_ = first;

@@ -50,6 +50,14 @@ constexpr Extent unpack(std::uint64_t word, std::uint64_t near) noexcept
     return {end > length ? end - length : 0, end};
 }
 
+// The same of a word that may be very old: it is told apart for nearly 2^40 frames, for its end is not more than this
+// (a day at 48 kHz) ahead of `now`.
+inline constexpr std::uint64_t most_ahead_frames = std::uint64_t{1} << 32;
+constexpr Extent unpack_old(std::uint64_t word, std::uint64_t now) noexcept
+{
+    return unpack(word, now - std::min(now, (std::uint64_t{1} << 39) - most_ahead_frames));
+}
+
 // The first frame at the same place of a ring of `ring` frames as `frame` that is not before `now`.
 constexpr std::uint64_t next_turn(std::uint64_t frame, std::uint64_t now, std::uint64_t ring) noexcept
 {

@@ -139,13 +139,15 @@ bool Poster::repair_word(const abi::Word64& posting, std::uint64_t& last) noexce
     const std::uint64_t published = playhead_.published(playhead_.context);
     const std::uint64_t now = playhead_.now(playhead_.context);
     const std::uint64_t ring = view_->geometry.ring_frames;
-    const Extent frames = unpack(word, now);
+    const Extent frames = unpack_old(word, now);
     if (frames.empty())
         return false; // nonsense
     const std::uint64_t length = std::min(frames.length(), ring);
-    // The turn in which the last frame is still ahead; what has been played of it belongs to the next.
+    // The turn in which the last frame is still ahead; what has been played of it belongs to the next. What is nearer
+    // than the margin may be right, and must not be wrong even for as long as it takes to sum it twice.
     const std::uint64_t from = next_turn(frames.end - 1, published, ring) - (length - 1);
-    post({std::max(from, now), std::min(from + length, published + view_->geometry.reach_frames)});
+    const std::uint64_t horizon = now + view_->geometry.margin_frames;
+    post({std::max(from, horizon), std::min(from + length, published + view_->geometry.reach_frames)});
     if (published > from)
         post({from + ring, published + ring});
     return true;

@@ -75,7 +75,7 @@ Ending retire(const BoardView& view, abi::Slot& slot, Poster& poster, std::uint6
     } else {
         leave_tail(view, slot, range, ending, now);
     }
-    poster.post({now, mixed_to(view, published)});
+    poster.post({horizon, mixed_to(view, published)});
     slot.stream.posting.store(0, release); // not before: if this process dies as well, others repair by them
     slot.stream.tending.store(0, release);
     return ending;

@@ -73,6 +73,18 @@ TEST_CASE("frames: an end may lie up to 2^39 frames before and behind the presen
     CHECK(unpack(pack(early), 0) == early);
 }
 
+TEST_CASE("frames: an old end is told apart for nearly 2^40 frames")
+{
+    for (const std::uint64_t end : {bit(17), bit(39), bit(40) - 1, 5 * bit(40) - 3})
+        for (const std::uint64_t age : {std::uint64_t{0}, bit(38), bit(39), bit(39) + 12345, bit(40) - bit(33)}) {
+            CAPTURE(age);
+            CHECK(unpack_old(pack({end - 64, end}), end + age) == Extent{end - 64, end});
+        }
+    CHECK(unpack_old(pack({bit(40) + 100, bit(40) + 164}), bit(40) - bit(20)) == Extent{bit(40) + 100, bit(40) + 164});
+    CHECK(unpack_old(pack({100, 164}), 0) == Extent{100, 164});
+    CHECK(unpack_old(0, bit(41)).empty());
+}
+
 TEST_CASE("frames: an extent longer than 24 bits keeps its newest frames")
 {
     for (const std::uint64_t length : {bit(24), bit(24) + 1, bit(30), bit(40) + 5}) {

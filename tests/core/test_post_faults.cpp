@@ -18,6 +18,7 @@ using test::Lane;
 namespace {
 
 constexpr std::uint32_t ring_frames = 1000;
+constexpr std::uint32_t margin = ring_frames / 16; // of test::geometry()
 constexpr std::uint64_t bit(unsigned n) { return std::uint64_t{1} << n; }
 
 // Two S16 lanes, each almost four rings long, and audio in both from `start` on.
@@ -61,8 +62,8 @@ TEST_CASE("post faults: a stopped poster's store is repaired at the second look"
     for (const std::uint64_t start : {std::uint64_t{0}, std::uint64_t{900}, bit(24) - 70, bit(40) - 70, bit(41) + 5}) {
         Duet duet(start);
         duet.poster(1).post({start, start + 700});
-        duet.store_stale({start + 40, start + 260});
-        duet.board.slot(0).stream.posting.store(pack({start + 40, start + 260}));
+        duet.store_stale({start + margin, start + 280});
+        duet.board.slot(0).stream.posting.store(pack({start + margin, start + 280}));
         REQUIRE(duet.wrong({start, start + 700}) > 400);
         Poster engine = duet.engine();
         CHECK(engine.repair() == 0); // it may well be working
@@ -70,7 +71,7 @@ TEST_CASE("post faults: a stopped poster's store is repaired at the second look"
         CHECK(engine.repair() == 1);
         CHECK(duet.wrong({start, start + 700}) == 0);
         // It is still not moving: it might store once more at any time.
-        duet.store_stale({start + 40, start + 260});
+        duet.store_stale({start + margin, start + 280});
         CHECK(engine.repair() == 1);
         CHECK(duet.wrong({start, start + 700}) == 0);
         CHECK(duet.board.slot(0).stream.posting.load() != 0); // not ours to clear
@@ -85,19 +86,20 @@ TEST_CASE("post faults: what a poster has only announced is posted in its place,
     const std::uint64_t reach = start + duet.board.view().geometry.reach_frames;
     std::memset(duet.board.ring(), 0x55, ring_frames * 4);
     Poster stopped = duet.poster(0);
-    stopped.intend({start + 30, start + 3 * ring_frames}); // it could not do all at once: a ring's
-    CHECK(unpack(duet.board.slot(0).stream.posting.load(), start) == Extent{start + 30, start + 30 + ring_frames});
+    stopped.intend({start + margin + 30, start + 3 * ring_frames}); // it could not do all at once: a ring's
+    CHECK(unpack(duet.board.slot(0).stream.posting.load(), start) ==
+          Extent{start + margin + 30, start + margin + 30 + ring_frames});
     Poster engine = duet.engine();
     CHECK(engine.repair() == 0);
     CHECK(engine.repair() == 1);
-    CHECK(duet.wrong({start + 30, reach}) == 0);
+    CHECK(duet.wrong({start + margin + 30, reach}) == 0);
     std::uint32_t untouched;
     std::memset(&untouched, 0x55, sizeof untouched);
-    for (std::uint64_t frame = reach; frame < start + 30 + ring_frames; frame++)
+    for (std::uint64_t frame = reach; frame < start + margin + 30 + ring_frames; frame++)
         CHECK(std::memcmp(duet.board.ring() + frame % ring_frames * 4, &untouched, 4) == 0);
-    stopped.post({start + 30, start + 100}); // it goes on, and is done
+    stopped.post({start + margin + 30, start + margin + 100}); // it goes on, and is done
     CHECK(duet.board.slot(0).stream.posting.load() == 0);
-    CHECK(duet.wrong({start + 30, reach}) == 0);
+    CHECK(duet.wrong({start + margin + 30, reach}) == 0);
     stopped.intend({start, start + 10});
     stopped.intend({});
     CHECK(duet.board.slot(0).stream.posting.load() == 0);
@@ -138,7 +140,9 @@ TEST_CASE("post faults: clients repair the engine and each other, and not themse
     CHECK(duet.wrong({0, 900}) == 0);
 }
 
-TEST_CASE("post faults: between what is published and now nobody repairs")
+// What is nearer than the margin may be right: a sum without somebody's stream that is just becoming a tail would be
+// heard, if only for as long as it takes to see that.
+TEST_CASE("post faults: between what is published and the commit horizon nobody repairs")
 {
     Duet duet(0);
     std::memset(duet.board.ring(), 0x55, ring_frames * 4);
@@ -149,10 +153,10 @@ TEST_CASE("post faults: between what is published and now nobody repairs")
     engine.repair();
     CHECK(engine.repair() == 1);
     CHECK(duet.wrong({ring_frames + 60, ring_frames + 100}) == 0);
-    CHECK(duet.wrong({150, 300}) == 0);
+    CHECK(duet.wrong({150 + margin, 300}) == 0);
     std::uint32_t untouched;
     std::memset(&untouched, 0x55, sizeof untouched);
-    for (std::uint64_t frame = 100; frame < 150; frame++) // the device may be silencing it just now
+    for (std::uint64_t frame = 100; frame < 150 + margin; frame++) // up to 150 the device may be silencing it just now
         CHECK(std::memcmp(duet.board.ring() + frame * 4, &untouched, 4) == 0);
 }
 
@@ -166,15 +170,21 @@ TEST_CASE("post faults: what has been played of a stopped poster's frames belong
     Poster engine = duet.engine();
     engine.repair();
     CHECK(engine.repair() == 1);
-    CHECK(duet.wrong({180, 300}) == 0);
+    CHECK(duet.wrong({180 + margin, 300}) == 0);
     CHECK(duet.wrong({ring_frames + 100, ring_frames + 180}) == 0);
 }
 
 TEST_CASE("post faults: a poster stopped turns ago is repaired where the ring is now")
 {
     for (const std::uint64_t now :
-         {std::uint64_t{1050}, std::uint64_t{2000}, std::uint64_t{2100}, std::uint64_t{2777}}) {
+         {std::uint64_t{1000}, 1100 - std::uint64_t{margin}, std::uint64_t{2000}, 2100 - std::uint64_t{margin},
+          std::uint64_t{2777}, bit(39) - 888, bit(39) + 1112, bit(40) - bit(33) + 816}) {
+        CAPTURE(now);
         Duet duet(0);
+        for (Lane& lane : duet.lanes)
+            lane.range = {now, now + 40 * ring_frames};
+        for (std::uint32_t i = 0; i < 2; ++i)
+            test::install(duet.board, i, duet.lanes[i]);
         duet.play_to(now);
         duet.poster(1).post({now, now + ring_frames});
         duet.board.slot(0).stream.posting.store(pack({100, 300}));

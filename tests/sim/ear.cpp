@@ -125,6 +125,8 @@ void Ear::time_passes()
     now_before_ = now();
     if (engine_ == nullptr)
         return;
+    if (!engine_->waits_for.empty())
+        cycle_low_ = low();
     if (engine_stalled())
         engine_stood_ns_ = world->now();
     if ((engine_->interrupted && world->now() - engine_->since > 5 * ms) || world->stopped(engine_->process) ||

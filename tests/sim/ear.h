@@ -66,6 +66,8 @@ public:
     {
         return static_cast<std::uint64_t>(ns) * truth_.rate / std::uint64_t{second};
     }
+    // The same of when the engine's present cycle began, or the last one: what it does may have been decided then.
+    std::uint64_t cycle_low() const noexcept { return cycle_low_; }
     // So long may somebody stand in the middle of something without spoiling anything.
     std::int64_t grace_ns() const noexcept;
     // So long may it take without the engine until others repair: clients notice after two cycles and a look, and then
@@ -173,6 +175,7 @@ private:
     std::int64_t engine_trouble_ns_ = -second; // when it was seen to stand for long
     std::uint64_t next_ = 0;                   // virtual: the next frame
     std::uint64_t now_before_ = 0;
+    std::uint64_t cycle_low_ = 0;
     std::uint64_t heard_to_ = 0;
     std::int64_t disturbed_until_ = 0;
     std::uint64_t known_epoch_ = 0;

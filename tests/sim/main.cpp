@@ -23,6 +23,7 @@ struct Arguments {
     std::uint64_t seeds = 1;
     unsigned jobs = 1;
     double real_seconds = 0; // begin no new seed after this; 0: no limit
+    double days = 0;         // nor when so much has been played
     bool keep_going = false;
 };
 
@@ -30,12 +31,13 @@ int usage(const char* name, int status)
 {
     std::fprintf(
         status == 0 ? stdout : stderr,
-        "usage: %s [--seed N] [--seeds COUNT] [--seconds VIRTUAL] [--for REAL_SECONDS] [--jobs N]\n"
+        "usage: %s [--seed N] [--seeds COUNT | --days DAYS] [--seconds VIRTUAL] [--for REAL_SECONDS] [--jobs N]\n"
         "          [--exact] [--rates] [--kind MISFORTUNE] [--keep-going] [--verbose]\n"
         "Plays COUNT seeds from N on (default 1, 1), each for VIRTUAL seconds (20) of virtual time, or less if\n"
         "that is more work than with 8 stereo programs at 8000 Hz (--exact: not less). Ends at the first\n"
-        "failure. --for: as many seeds as fit REAL_SECONDS. --rates: a third of the programs play at other rates than\n"
-        "the device.\n",
+        "failure. --days: as many seeds as make so many days of sound. --for: as many as fit REAL_SECONDS, at most.\n"
+        "--rates: in all runs, and not in one of four only, a third of the programs play at other rates than the "
+        "device.\n",
         name);
     return status;
 }
@@ -46,7 +48,8 @@ bool parse(int argc, char** argv, Arguments& arguments)
         {"seed", 1, nullptr, 's'},    {"seeds", 1, nullptr, 'n'}, {"seconds", 1, nullptr, 't'},
         {"for", 1, nullptr, 'f'},     {"jobs", 1, nullptr, 'j'},  {"keep-going", 0, nullptr, 'k'},
         {"verbose", 0, nullptr, 'v'}, {"exact", 0, nullptr, 'e'}, {"kind", 1, nullptr, 'K'},
-        {"rates", 0, nullptr, 'r'},   {"help", 0, nullptr, 'h'},  {nullptr, 0, nullptr, 0}};
+        {"rates", 0, nullptr, 'r'},   {"days", 1, nullptr, 'd'},  {"help", 0, nullptr, 'h'},
+        {nullptr, 0, nullptr, 0}};
     for (int c; (c = getopt_long(argc, argv, "", options, nullptr)) != -1;) {
         switch (c) {
         case 's':
@@ -60,6 +63,10 @@ bool parse(int argc, char** argv, Arguments& arguments)
             break;
         case 'f':
             arguments.real_seconds = std::atof(optarg);
+            arguments.seeds = ~std::uint64_t{0};
+            break;
+        case 'd':
+            arguments.days = std::atof(optarg);
             arguments.seeds = ~std::uint64_t{0};
             break;
         case 'j':
@@ -104,7 +111,8 @@ public:
         std::uint64_t next = 0;
         const auto more = [&] {
             return next < arguments_.seeds && (failed_ == 0 || arguments_.keep_going) &&
-                   (arguments_.real_seconds == 0 || now() - began_ < arguments_.real_seconds);
+                   (arguments_.real_seconds == 0 || now() - began_ < arguments_.real_seconds) &&
+                   (arguments_.days == 0 || days() < arguments_.days);
         };
         while (more() || running_ != 0) {
             while (running_ < arguments_.jobs && more())
@@ -115,14 +123,25 @@ public:
         getrusage(RUSAGE_CHILDREN, &used);
         const double processor = static_cast<double>(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
                                  static_cast<double>(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
-        fmt::print("{} seeds from {} on, {:.0f} s of sound in {:.1f} s ({:.0f} times real time on one processor), {} "
-                   "failed; {} switches\n{}\n",
-                   done_, arguments_.run.seed, total_.seconds, now() - began_, total_.seconds / processor, failed_,
-                   total_.switches, total_.counts.text());
+        fmt::print("{} seeds from {} on, {:.0f} s ({:.2f} days) of sound in {:.1f} s ({:.0f} times real time on one "
+                   "processor), {} failed; {} switches\n{}\n",
+                   done_, arguments_.run.seed, total_.seconds, days(), now() - began_, total_.seconds / processor,
+                   failed_, total_.switches, total_.counts.text());
         return failed_ != 0 ? 1 : 0;
     }
 
 private:
+    double days() const { return total_.seconds / 86400; } // played
+
+    // The words that play a seed again.
+    std::string again(std::uint64_t seed) const
+    {
+        const RunOptions& run = arguments_.run;
+        return fmt::format("--seed {} --seconds {}{}{}{}", seed, run.seconds, run.exact ? " --exact" : "",
+                           run.other_rates ? " --rates" : "",
+                           run.kind.empty() ? "" : fmt::format(" --kind \"{}\"", run.kind));
+    }
+
     void begin(std::uint64_t seed)
     {
         int pipe_fds[2];
@@ -159,8 +178,9 @@ private:
         close(found->second.fd);
         if (status != 0 || !whole) {
             failed_++;
-            fmt::print("FAILED: --seed {} --seconds {}{}\n", found->second.seed, arguments_.run.seconds,
+            fmt::print("FAILED: sim_run {}{}\n", again(found->second.seed),
                        WIFSIGNALED(status) ? fmt::format(" (signal {})", WTERMSIG(status)) : "");
+            std::fflush(stdout);
         } else {
             total_.counts.add(result.counts);
             total_.seconds += result.seconds;

@@ -110,11 +110,13 @@ void plan_misfortunes(Misfortune misfortune, double seconds)
         break;
     }
     case Misfortune::turns: // in two steps, for the engine looks now and then
-        for (int half = 0; half < 2; half++)
-            world->at(whole / 2 + half * 400 * ms, [] {
-                const std::int64_t about = ns_until_frame(std::uint64_t{1} << 39);
-                sleep_all(about + world->dice().between(-300 * ms, 0));
-            });
+        world->at(whole / 2, [] {
+            const std::int64_t half = ns_until_frame(std::uint64_t{1} << 39);
+            const std::int64_t first = half + world->dice().between(-300 * ms, 300 * ms);
+            sleep_all(first);
+            world->at(world->now() + first + 400 * ms,
+                      [half] { sleep_all(half + world->dice().between(-500 * ms, 100 * ms)); });
+        });
         break;
     case Misfortune::server_stops:
         for (std::int64_t i = 0; i < times; i++)

@@ -132,7 +132,6 @@ Plan make_plan(const RunOptions& options)
     plan.player.max_channels = plan.channels > 8 && dice.one_in(2) ? 2 : plan.channels;
     plan.player.max_buffer = static_cast<std::uint32_t>(dice.between(plan.rate / 50 + 512, plan.rate / 2 + 512));
     plan.player.eager = dice.one_in(4);
-    plan.player.other_rates = options.other_rates;
     plan.gain_mean_ns = dice.pick({50 * ms, 300 * ms, 2 * second});
     choose_misfortune(plan, dice, options.kind);
     if (dice.one_in(2) && !serverless(plan)) {
@@ -140,17 +139,18 @@ Plan make_plan(const RunOptions& options)
         const std::int64_t ring_ns = std::int64_t{plan.ring} * second / plan.rate;
         plan.holds.most_ns = std::max(20 * ms, dice.pick({20 * ms, 50 * ms, ring_ns * 5 / 4, ring_ns * 3}));
     }
+    plan.player.other_rates = dice.one_in(4) || options.other_rates;
     plan.text = fmt::format(
-        "{} ({}) {} Hz {} {} channels, period {} ring {} margin {}; {} players, buffers up to {}\n"
+        "{} ({}) {} Hz {} {} channels, period {} ring {} margin {}; {} players{}, buffers up to {}\n"
         "card: {} ppm, jitter {} us, {}, fifo {}, {}, boundary 2^{}, latency {}\n"
         "steps {}, hiccups 1/{} {} us; stops 1/{} {} ms; deaths 1/{}; engine stops 1/{} {} ms; holds 1/{} {} ms\n",
         plan.is_virtual ? "virtual" : "card", misfortune_name(plan.misfortune), plan.rate,
         core::format_name(plan.format), plan.channels, plan.period, plan.ring, margin_of(plan), plan.players,
-        plan.player.max_buffer, plan.card.ppm, plan.card.jitter_ns / us, plan.card.by_periods ? "by periods" : "exact",
-        plan.card.fifo_frames, plan.card.has_timer ? "timer" : "no timer", plan.card.boundary_bits, plan.latency,
-        plan.program.steps, plan.program.hiccup, plan.program.hiccup_ns / us, plan.program.stop,
-        plan.program.stop_ns / ms, plan.program.death, plan.engine.stop, plan.engine.stop_ns / ms, plan.holds.one_in,
-        plan.holds.most_ns / ms);
+        plan.player.other_rates ? " at all rates" : "", plan.player.max_buffer, plan.card.ppm, plan.card.jitter_ns / us,
+        plan.card.by_periods ? "by periods" : "exact", plan.card.fifo_frames,
+        plan.card.has_timer ? "timer" : "no timer", plan.card.boundary_bits, plan.latency, plan.program.steps,
+        plan.program.hiccup, plan.program.hiccup_ns / us, plan.program.stop, plan.program.stop_ns / ms,
+        plan.program.death, plan.engine.stop, plan.engine.stop_ns / ms, plan.holds.one_in, plan.holds.most_ns / ms);
     return plan;
 }
 

@@ -47,6 +47,9 @@ void Score::begin_write(std::uint64_t position, std::uint64_t frames, std::uint3
 {
     begin(Ask::write);
     told_at_ = position;
+    told_end_ = position + frames;
+    late_end_ = 0;
+    doubtful_ = false;
     write_at_ = first_with(position);
     write_frames_ = std::max(rung_out(position + frames), write_at_) - write_at_;
     write_version_ = version;
@@ -169,9 +172,15 @@ void Score::end_write(std::uint64_t frames, bool running, bool found)
     ask_ = Ask::none;
     if (!found)
         not_stopped();
-    if (frames == 0) { // nothing was taken: nothing was changed
-        if (converts())
+    if (frames == 0) {                                                    // nothing was taken: nothing was changed
+        if (converts() && found && (late != 0 || position >= written_)) { // but perhaps before it was found to be late
+            late_end_ = told_end_;
+            converted_->write(write_version_, static_cast<std::int64_t>(position + late),
+                              static_cast<std::int64_t>(late_end_));
+        } else if (converts()) {
+            doubtful_ = found && world->now() != began_ns_;
             converted_->forget(write_version_);
+        }
         if (!was_running) {
             runs_ = runs_before_;
             end_ = end_low_ = old_end_;
@@ -206,6 +215,8 @@ void Score::end_write(std::uint64_t frames, bool running, bool found)
         put_run(stored - origin_, to - origin_, write_version_);
     end_ = std::max(rung_out(written_), to - origin_);
     end_low_ = std::max(rung_out(written_low_), to - origin_);
+    if (converts()) // the horizon may have passed what was to be taken back, since the program looked what is late
+        end_ = std::max(end_, std::min(old_end_, high - std::min(high, origin_)));
     cut_runs(std::max(end_, high - std::min(high, origin_)));
 }
 
@@ -287,7 +298,9 @@ void Score::check_start(std::uint64_t first, bool stood) const
         return; // positions are what they are
     if (first < low_ + (stood ? 0 : slack))
         fail("{}: begins at frame {}, before {} + {}", name_, first, low_, slack);
-    else if (first > std::max(high + slack * (stood ? 16 : 1), tail_until_ + truth.margin) + 2)
+    else if (first > std::max(high + slack * (stood ? 16 : 1),
+                              tail_until_ + truth.margin + (truth.is_virtual ? 2 * truth.cycle : 0)) +
+                         2)
         fail("{}: begins at frame {}, long after {} + {} (tail until {})", name_, first, high, slack, tail_until_);
 }
 

@@ -208,6 +208,9 @@ private:
     std::uint64_t died_looks_ = 0; // of the engine, before
     std::uint64_t low_ = 0;        // the earliest horizon of the call
     std::uint64_t told_at_ = 0;    // the position of a writing, and of what is made anew of it:
+    std::uint64_t told_end_ = 0;   // (the writing's end, and the same of one that was found to be late: an underrun)
+    std::uint64_t late_end_ = 0;
+    bool doubtful_ = false; // nobody knows whether anything of such a writing was taken
     std::uint64_t write_at_ = 0, write_frames_ = 0;
     std::uint32_t write_version_ = 0;
     bool applied_ = false, stop_applied_ = false, cut_applied_ = false, started_ = false, may_start_ = false;

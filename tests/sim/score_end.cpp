@@ -105,6 +105,7 @@ void Score::settle_stop(bool certain)
             continue;
         std::array<Sound, Cell::most> copies;
         const std::span<Sound> was = cells_.copy(*old, copies);
+        const bool half_made = old->seam && !certain; // it has died at it
         // What the virtual device has not taken out of the ring yet is nobody's to change either.
         const bool sure = frame >= high || (certain && frame >= now);
         if (sure)
@@ -121,6 +122,7 @@ void Score::settle_stop(bool certain)
                 set(frame, sound);
             else
                 add(frame, sound);
+            cells_[frame].anything |= half_made;
         }
     }
 }
@@ -178,7 +180,8 @@ void Score::end_xrun()
     if (rings_ && running_ && !floating_)
         ring_out();
     end_stop(false);
-    rings_ = false;
+    rings_ = doubtful_ = false;
+    late_end_ = 0;
     late_possible = late_certain = false;
 }
 
@@ -187,7 +190,8 @@ void Score::end_xrun()
 void Score::ring_out()
 {
     const std::uint64_t high = ear_.high();
-    if (!look_for_cut() || changeable(low_) >= static_cast<std::int64_t>(written_))
+    const std::uint64_t written = std::max(written_, late_end_);
+    if (!look_for_cut() || changeable(low_) >= static_cast<std::int64_t>(written))
         return;
     not_stopped(); // as it was, before what follows
     std::vector<std::uint64_t> ends;
@@ -196,11 +200,13 @@ void Score::ring_out()
         const auto position = static_cast<std::uint64_t>(changeable(horizon));
         const std::uint64_t end = origin_ + rung_out(position);
         const bool cut_short = end > cut_end_ && cut_end_ >= horizon + ring_out_ && cut_end_ <= high + ring_out_;
-        if (position < written_ && (end == cut_end_ || cut_short) && (ends.empty() || ends.back() != position))
+        if (position < written && (end == cut_end_ || cut_short) && (ends.empty() || ends.back() != position))
             ends.push_back(position);
     }
     const bool perhaps_whole = changeable(high) >= static_cast<std::int64_t>(written_low_);
-    if (ends.empty() && cut_end_ != origin_ + old_end_ && ear_.quiet_since(began_ns_))
+    const bool whole = cut_end_ >= origin_ + std::min(end_low_, old_end_) &&
+                       cut_end_ <= origin_ + std::max(old_end_, rung_out(late_end_));
+    if (ends.empty() && !whole && ear_.quiet_since(began_ns_))
         fail("{}: rings out until {}, and can be changed from {} to {} on", name_, cut_end_, changeable(low_),
              changeable(high));
     for (const std::uint64_t position : ends) {
@@ -212,6 +218,7 @@ void Score::ring_out()
                 add(frame, sound);
             else
                 set(frame, sound);
+            cells_[frame].anything |= doubtful_;
         }
         // For the next of them the sound is as it was.
         converted_->end_with(version);
@@ -223,7 +230,7 @@ void Score::ring_out()
 // While a call stands that may make anew what is nearest to the horizon, nobody knows what of it.
 void Score::perhaps_seam()
 {
-    if (!converts() || changeable(low_) >= static_cast<std::int64_t>(std::max(written_, told_at_ + write_frames_)))
+    if (!converts() || changeable(low_) >= static_cast<std::int64_t>(std::max(written_, told_end_)))
         return;
     const std::uint64_t end = std::min(ear_.high() + ring_out_, last_);
     for (std::uint64_t frame = from_cells(low_); frame < end; frame++)

@@ -59,7 +59,8 @@ void Score::watch_gain()
     const std::uint32_t length = ear_.truth().fade;
     const std::uint64_t start = gain.end - length;
     if (!gain.flat) {
-        if ((start < made->low || start > ear_.high()) && ear_.quiet_time() && !ear_.engine_late())
+        if ((start < std::min(made->low, ear_.cycle_low()) || start > ear_.high()) && ear_.quiet_time() &&
+            !ear_.engine_late())
             fail("{}: gain changes from frame {} on, not between {} and {}", name_, start, made->low, ear_.high());
         newest_ramp_ns_ = world->now();
         const auto from = static_cast<std::uint32_t>(gain_at(start));

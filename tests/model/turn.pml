@@ -45,6 +45,7 @@ bit dead;     /* the late one has stopped for ever */
 bit over;     /* the late one has nothing more to write */
 byte lost_at; /* `now` when it died */
 bit retired;
+byte fading;  /* the block before the horizon when it was retired: there it fades out, and what it spoilt stays */
 
 #define ON_BEGIN if :: me == LATE -> since = now; aim = from; aim_late = 0 :: else fi
 #define ON_FINISH(first, count) \
@@ -70,7 +71,7 @@ inline finished_late(first, count)
 /* Guarantee 3: only the batch in flight is spoilt, where the late one stored last. */
 #define SPOILT(place) ((delayed || dead) && (at_work[place] & BIT(LATE)) && last_store[place])
 /* Guarantees 1 and 4: all that was posted in time, nothing that is not published, nothing of another turn. */
-#define PUBLISHED(block) ((range[0] > block) | ((range[1] > block) << 1) | (dead && !retired))
+#define PUBLISHED(block) ((range[0] > block) | ((range[1] > block) << 1) | (dead && (!retired || block <= fading)))
 #define EXACT(block, content) (((content) == 0 || BLOCK_OF(content) == block) && \
     (want[block] & ~LANES_IN(content)) == 0 && (LANES_IN(content) & ~PUBLISHED(block)) == 0)
 
@@ -160,7 +161,7 @@ inline repair_word()
             :: else -> break
             od;
             again = (position > first -> first + RING : 0);
-            first = (first < now -> now : first)
+            first = (first <= now -> now + 1 : first) /* from the horizon on */
         };
         post_each();
         if
@@ -196,11 +197,12 @@ proctype engine(byte me)
 #ifdef RETIRE
         if
         :: dead && !retired -> /* begin_retiring() */
-            atomic { store(RETIRE_RANGE, 0); store(RETIRE_POSTING, 0); first = now; end = position + REACH };
+            atomic { store(RETIRE_RANGE, 0); store(RETIRE_POSTING, 0); first = now + 1; fading = now; end = position + REACH };
             post_each();
             atomic {
                 retired = 1; want[0] = want[0] & ~BIT(LATE); want[1] = want[1] & ~BIT(LATE);
-                at_work[0] = at_work[0] & ~BIT(LATE); at_work[1] = at_work[1] & ~BIT(LATE)
+                at_work[0] = (PLACE(fading) == 0 -> at_work[0] : at_work[0] & ~BIT(LATE));
+                at_work[1] = (PLACE(fading) == 1 -> at_work[1] : at_work[1] & ~BIT(LATE))
             }
         :: else
         fi;

@@ -27,12 +27,13 @@ std::uint64_t kept_frames(const abi::Geometry& geometry) noexcept
     return geometry.device_kind == abi::device_virtual ? geometry.rate / 20 : 256;
 }
 
-// Behind the end of a tail: so long it may still be needed. The virtual device takes frames out of the ring a cycle of
-// the engine late, or two, and till then who is late must find in the tail what was there.
+// So long behind its end a tail may still be needed: the virtual device takes frames out of the ring a cycle of the
+// engine late, or two, and until then who is late must find in the tail what was there.
 std::uint64_t taken_late(const abi::Geometry& geometry) noexcept
 {
-    const std::uint64_t cycle = std::uint64_t{geometry.cycle_ns} * geometry.rate / 1'000'000'000;
-    return geometry.margin_frames + (geometry.device_kind == abi::device_virtual ? 2 * cycle : 0);
+    return geometry.device_kind == abi::device_virtual
+               ? 2 * std::uint64_t{geometry.cycle_ns} * geometry.rate / 1'000'000'000
+               : 0;
 }
 
 void add(abi::Word64& count, std::uint64_t number) noexcept { count.store(count.load(relaxed) + number, relaxed); }
@@ -239,10 +240,12 @@ void Stream::commit(Position changed, Position end) noexcept
 bool Stream::place(std::uint64_t slack) noexcept
 {
     abi::Slot& slot = seat_->slot();
-    const Frame horizon = this->horizon();
+    const Timeline::Reading time = seat_->timeline().read();
+    const Frame horizon{time.now + geometry().margin_frames};
     // A tail ends no later than so far behind the horizon of its time, whatever the board said then.
     const Frame tail_end = std::min(tail_end_, horizon + longest_rest());
-    const Frame first = std::max(horizon + slack, tail_end + taken_late(geometry()));
+    const std::uint64_t needed = Frame{time.published} < tail_end ? taken_late(geometry()) : 0;
+    const Frame first = std::max(horizon + slack, tail_end + geometry().margin_frames + needed);
     now_.origin = {first.value - now_.floor.value};
     phase_ = (cell_of(now_.floor).value + lane_frames_ - first.value % lane_frames_) % lane_frames_;
     range_start_ = posted_ = first;

@@ -72,6 +72,21 @@ const char* misfortune_name(Misfortune misfortune)
     return names[static_cast<std::size_t>(misfortune)];
 }
 
+// A sleep until just before a frame number at which something could go wrong.
+static void plan_late_frames(std::int64_t whole)
+{
+    Dice& dice = world->dice();
+    const std::uint64_t frame = std::uint64_t{1} << dice.pick({31, 32, 33, 40, 41, 45});
+    const std::int64_t ns = std::max(ns_until_frame(frame) - dice.between(0, whole), ms);
+    // What was played 2^40 frames ago must have been forgotten meanwhile (docs/mixing.md): the engine looks once.
+    const std::int64_t last = frame >> 39 != 0 ? ns_until_frame(std::uint64_t{1} << 38) : 0;
+    world->at(100 * ms, [ns, last] {
+        sleep_all(ns - last);
+        if (last != 0)
+            world->at(world->now() + ns - last + 400 * ms, [last] { sleep_all(last - 400 * ms); });
+    });
+}
+
 void plan_misfortunes(Misfortune misfortune, double seconds)
 {
     Dice& dice = world->dice();
@@ -103,12 +118,9 @@ void plan_misfortunes(Misfortune misfortune, double seconds)
         for (std::int64_t i = 0; i < times; i++)
             world->at(some_time(), [most = longest_sleep()] { sleep_all(world->dice().between(ms, most)); });
         break;
-    case Misfortune::late_frames: {
-        const std::uint64_t frame = std::uint64_t{1} << dice.pick({31, 32, 33, 40, 41, 45});
-        const std::int64_t ns = ns_until_frame(frame) - dice.between(0, whole);
-        world->at(100 * ms, [ns] { sleep_all(std::max<std::int64_t>(ns, ms)); });
+    case Misfortune::late_frames:
+        plan_late_frames(whole);
         break;
-    }
     case Misfortune::turns: // in two steps, for the engine looks now and then
         world->at(whole / 2, [] {
             const std::int64_t half = ns_until_frame(std::uint64_t{1} << 39);

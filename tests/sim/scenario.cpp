@@ -204,7 +204,8 @@ void serve(const Plan& plan)
 {
     server::Options options;
     options.wishes.device = plan.is_virtual ? "virtual" : "hw:0,0";
-    options.wishes.output = plan.is_virtual ? "-" : "";
+    if (plan.is_virtual)
+        options.wishes.output = '-';
     options.wishes.format = plan.format;
     options.wishes.channels = plan.channels;
     options.wishes.rate = plan.rate;

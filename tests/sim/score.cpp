@@ -154,6 +154,23 @@ void Score::passes()
     }
 }
 
+// Nothing was taken: nothing was changed, but perhaps before it was found to be late.
+void Score::end_write_of_nothing(std::uint64_t position, std::uint64_t late, bool was_running, bool found)
+{
+    if (converts() && found && (late != 0 || position >= written_)) {
+        late_end_ = told_end_;
+        converted_->write(write_version_, static_cast<std::int64_t>(position + late),
+                          static_cast<std::int64_t>(late_end_));
+    } else if (converts()) {
+        doubtful_ = found && world->now() != began_ns_;
+        converted_->forget(write_version_);
+    }
+    if (!was_running) {
+        runs_ = runs_before_;
+        end_ = end_low_ = old_end_;
+    }
+}
+
 void Score::end_write(std::uint64_t frames, bool running, bool found)
 {
     const bool was_running = running_;
@@ -172,21 +189,8 @@ void Score::end_write(std::uint64_t frames, bool running, bool found)
     ask_ = Ask::none;
     if (!found)
         not_stopped();
-    if (frames == 0) {                                                    // nothing was taken: nothing was changed
-        if (converts() && found && (late != 0 || position >= written_)) { // but perhaps before it was found to be late
-            late_end_ = told_end_;
-            converted_->write(write_version_, static_cast<std::int64_t>(position + late),
-                              static_cast<std::int64_t>(late_end_));
-        } else if (converts()) {
-            doubtful_ = found && world->now() != began_ns_;
-            converted_->forget(write_version_);
-        }
-        if (!was_running) {
-            runs_ = runs_before_;
-            end_ = end_low_ = old_end_;
-        }
-        return;
-    }
+    if (frames == 0)
+        return end_write_of_nothing(position, late, was_running, found);
     if (!was_running) {
         if (write_at_ < floor_ && changeable(origin_ + floor_) > static_cast<std::int64_t>(position))
             late_possible = late_certain = true; // it was paused after it had run dry

@@ -170,6 +170,7 @@ private:
     std::uint64_t first_with(std::uint64_t position) const noexcept;
     void settle_late(std::uint64_t frames, std::uint64_t late);
     std::uint64_t all_late(std::uint64_t old_written);
+    void end_write_of_nothing(std::uint64_t position, std::uint64_t late, bool was_running, bool found);
     void sound_ends(std::uint64_t position);
     void ring_out();
     void perhaps_seam();

@@ -267,7 +267,7 @@ void Score::drained()
 {
     ask_ = Ask::none;
     running_ = floating_ = false;
-    tail_until_ = std::max(tail_until_, origin_ + end_);
+    tail_until_ = std::max(tail_until_, origin_ + std::max(end_, rung_out(appl_)));
     ear_.counts.drains++;
 }
 

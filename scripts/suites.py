@@ -86,8 +86,14 @@ class Runner:
 
     def start(self, suite, log):
         words = (["nice", "-n", suite.nice] if suite.nice else []) + list(suite.command)
-        return subprocess.Popen([str(word) for word in words], stdin=subprocess.DEVNULL, stdout=log,
-                                stderr=subprocess.STDOUT, env=os.environ | suite.env, start_new_session=True)
+        process = subprocess.Popen([str(word) for word in words], stdin=subprocess.DEVNULL, stdout=log,
+                                   stderr=subprocess.STDOUT, env=os.environ | suite.env, start_new_session=True)
+        if suite.nice:  # where the kernel shares the processors between sessions first, a process' own niceness is
+            try:        # one among those of its session only
+                Path(f"/proc/{process.pid}/autogroup").write_text(str(suite.nice))
+            except OSError:
+                pass
+        return process
 
     def progress(self, name, begin):
         """How long a suite has been running, and how far it is if it says so."""

@@ -145,7 +145,7 @@ KERNEL_USUAL = ["ringmix-aloop-S32_LE-256", "ringmix-aloop-FLOAT_LE-1024", "ring
 
 # The long runs, and the minutes that they take on two processors.
 PARTS = {
-    "usual": (10, lambda: usual_lanes()),
+    "usual": (12, lambda: usual_lanes()),
     "model": (10, lambda: [[Suite("model", [TOP / "tests/model/run", "--report", REPORT], seconds=3600)]]),
     "simulation": (32, lambda: [[build_gcc(), meson_test("sim", GCC, "sim", needs=("build-gcc",)),
                                  simulation(1800, jobs=PROCESSORS)]]),

@@ -247,3 +247,16 @@ TEST_CASE("tail: what a dead client was posting stays marked until it is posted 
     CHECK(scene.slot.stream.posting.load() == 0);
     CHECK(test::wrong_samples(scene.board, {{scene.lane_ended()}}, changeable) == 0);
 }
+
+TEST_CASE("tail: what is nearer than the margin is left to itself when a client is retired")
+{
+    Scene scene(false);
+    std::memset(scene.board.ring(), 0x55, scene.board.view().geometry.ring_bytes);
+    Poster engine(scene.board.view(), scene.board.board().engine.posting, scene.board.playhead());
+    retire(scene.board.view(), scene.slot, engine, now, now - 100);
+    std::uint32_t untouched;
+    std::memset(&untouched, 0x55, sizeof untouched);
+    for (std::uint64_t frame = now; frame < horizon; frame++)
+        CHECK(std::memcmp(scene.board.ring() + frame % ring_frames * 4, &untouched, 4) == 0);
+    CHECK(test::wrong_samples(scene.board, {{scene.lane_ended()}}, changeable) == 0);
+}

@@ -269,6 +269,20 @@ TEST_CASE("engine: what was played is not heard again when the 40 bits of its en
         REQUIRE(house.device->sample(f) == 0);
 }
 
+TEST_CASE("engine: what was played is forgotten also by one that stood for more than 2^39 frames")
+{
+    House house;
+    FakeSession player;
+    house.greet(player);
+    house.configure(player);
+    house.play(player, {0, 500});
+    house.step();
+    abi::Slot& slot = house.requests.instance()->slot(player.slot);
+    house.device->frame = (std::uint64_t{1} << 39) + (std::uint64_t{1} << 33);
+    house.step();
+    CHECK(slot.stream.range.load() == 0);
+}
+
 TEST_CASE("engine: says how far it mixes, and that it lives")
 {
     House house;

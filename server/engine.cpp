@@ -16,9 +16,6 @@ namespace {
 constexpr int engine_priority = 70;
 constexpr std::int64_t idle_cycle_ns = 100'000'000;
 
-// Far more than any ring or lane, far less than what 40 bits can tell apart.
-constexpr std::uint64_t long_ago_frames = core::most_ahead_frames;
-
 using abi::bit;
 } // namespace
 
@@ -196,7 +193,7 @@ void Engine::forget_played(std::uint32_t slot) noexcept
     abi::Slot& shared = view_.board->slots[slot];
     for (abi::Word64* range : {&shared.stream.range, &shared.tail.range}) {
         std::uint64_t word = range->load(acquire);
-        if (word != 0 && core::unpack_old(word, snapshot_.frame).end + long_ago_frames < snapshot_.frame)
+        if (word != 0 && core::unpack_old(word, snapshot_.frame).end + core::most_ahead_frames < snapshot_.frame)
             range->compare_exchange_strong(word, 0, release, relaxed);
     }
 }

@@ -21,8 +21,6 @@
 namespace ringmix::server {
 
 namespace {
-constexpr auto release_order = std::memory_order_release;
-
 using abi::bit;
 } // namespace
 
@@ -153,7 +151,7 @@ bool Requests::welcome_player(Session& session, const protocol::Hello& hello)
     shared.tail.range.store(0, relaxed);
     shared.stream.phase.store(0, relaxed);
     core::publish_gains(shared, core::GainCurve::constant(free->gain));
-    shared.config.state.store(abi::slot_claimed, release_order);
+    shared.config.state.store(abi::slot_claimed, ringmix::release);
 
     log(LogLevel::debug, "client {} is {} (pid {})", slot, free->name, free->pid);
     return session.send(core::bytes_of(welcome_for(slot)), instance_->descriptors());
@@ -176,8 +174,8 @@ protocol::Welcome Requests::welcome_for(std::uint32_t slot) const
 // Takes the slot's lane out of the mix and back into the arena. Its stream must have ended.
 void Requests::give_up_lane(std::uint32_t slot)
 {
-    instance_->view().board->engine.active.fetch_and(~bit(slot), release_order);
-    instance_->slot(slot).config.state.store(abi::slot_claimed, release_order);
+    instance_->view().board->engine.active.fetch_and(~bit(slot), ringmix::release);
+    instance_->slot(slot).config.state.store(abi::slot_claimed, ringmix::release);
     if (owners_[slot].lane)
         instance_->arena().release(*owners_[slot].lane);
     owners_[slot].lane.reset();
@@ -208,7 +206,7 @@ void Requests::free_retired()
 void Requests::free_slot(std::uint32_t slot)
 {
     give_up_lane(slot);
-    instance_->slot(slot).config.state.store(abi::slot_free, release_order);
+    instance_->slot(slot).config.state.store(abi::slot_free, ringmix::release);
     owners_[slot] = {};
 }
 
@@ -313,8 +311,8 @@ bool Requests::configure(Session& session, const protocol::Configure& configure)
     shared.config.lane_offset.store(*offset, relaxed);
     shared.config.lane_frames.store(configure.lane_frames, relaxed);
     core::store_map(shared.config, configure.map);
-    shared.config.state.store(abi::slot_active, release_order);
-    instance_->view().board->engine.active.fetch_or(bit(session.slot), release_order);
+    shared.config.state.store(abi::slot_active, ringmix::release);
+    instance_->view().board->engine.active.fetch_or(bit(session.slot), ringmix::release);
     instance_->engine().expect_soon();
 
     auto configured = core::make_message<protocol::Configured>();

@@ -15,8 +15,6 @@
 namespace ringmix::client {
 
 namespace {
-constexpr auto release_order = std::memory_order_release;
-
 constexpr std::int64_t repair_interval_ns = 5'000'000;
 constexpr int start_tries = 4;
 
@@ -94,7 +92,8 @@ void Stream::stand(const Standing& standing) noexcept
     standing_.publish(standing);
 }
 
-Frame Stream::horizon() const noexcept { return {seat_->timeline().read().now + geometry().margin_frames}; }
+Frame Stream::horizon(const Timeline::Reading& time) const noexcept { return {time.now + geometry().margin_frames}; }
+Frame Stream::horizon() const noexcept { return horizon(seat_->timeline().read()); }
 
 Position Stream::changeable_from(const Standing& standing) const noexcept
 {
@@ -118,7 +117,7 @@ void Stream::set_state(std::uint32_t state, bool new_serial) noexcept
         return;
     if (new_serial)
         serial_++;
-    seat_->slot().stream.stream.store(std::uint64_t{serial_} << 32 | state, release_order);
+    seat_->slot().stream.stream.store(std::uint64_t{serial_} << 32 | state, ringmix::release);
 }
 
 void Stream::prepare() noexcept
@@ -161,7 +160,7 @@ void Stream::publish_range() noexcept
 {
     if (end().value > lane_frames_)
         range_start_ = std::max(range_start_, end() - lane_frames_);
-    seat_->slot().stream.range.store(core::pack({std::min(range_start_, end()).value, end().value}), release_order);
+    seat_->slot().stream.range.store(core::pack({std::min(range_start_, end()).value, end().value}), ringmix::release);
 }
 
 // Mixes all before position `to` that is within reach and not mixed yet. Somebody mixes what comes within reach later:
@@ -241,7 +240,7 @@ bool Stream::place(std::uint64_t slack) noexcept
 {
     abi::Slot& slot = seat_->slot();
     const Timeline::Reading time = seat_->timeline().read();
-    const Frame horizon{time.now + geometry().margin_frames};
+    const Frame horizon = this->horizon(time);
     // A tail ends no later than so far behind the horizon of its time, whatever the board said then.
     const Frame tail_end = std::min(tail_end_, horizon + longest_rest());
     const std::uint64_t needed = Frame{time.published} < tail_end ? taken_late(geometry()) : 0;
@@ -251,7 +250,7 @@ bool Stream::place(std::uint64_t slack) noexcept
     range_start_ = posted_ = first;
     const bool tail = first < tail_end + lane_frames_; // or it was played long ago
     slot.stream.phase.store(phase_ | (tail ? abi::tail_flag : 0), relaxed);
-    slot.tail.start.store(first.value, release_order); // after the state that says that the one before has ended
+    slot.tail.start.store(first.value, ringmix::release); // after the state that says that the one before has ended
     return this->horizon() <= first;
 }
 
@@ -320,7 +319,7 @@ void Stream::wait_for_tail() noexcept
         os::sleep_ns(1'000'000);
     }
     abi::Slot& slot = seat_->slot();
-    slot.tail.range.store(0, release_order);
+    slot.tail.range.store(0, ringmix::release);
     slot.stream.phase.store(0, relaxed);
 }
 

@@ -92,6 +92,7 @@ public:
 private:
     const abi::Geometry& geometry() const noexcept { return seat_->geometry(); }
     std::uint64_t start_slack() const noexcept;
+    Frame horizon(const Timeline::Reading& time) const noexcept;
     Frame horizon() const noexcept;
     Position changeable_from(const Standing& standing) const noexcept;
     void stand(const Standing& standing) noexcept;

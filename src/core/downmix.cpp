@@ -20,7 +20,7 @@ constexpr Position plain_position[positions] = {none, na, fc, fl, fr, rl, rr,  f
                                                 rr,   rc, fl, fr, sl, sr, lfe, lfe, fc,  fl, fr};
 
 // -3 dB, and twice that: both in one go, where ITU-R BS.775 takes two steps.
-constexpr float quieter = 0.70710678f, much_quieter = 0.5f;
+constexpr float db3 = 0.70710678f, db6 = 0.5f;
 
 // Where a missing position goes: the first rule whose places are all there.
 struct Rule {
@@ -29,37 +29,14 @@ struct Rule {
     float weight;
 };
 constexpr Rule rules[] = {
-    {fl, {fc, none}, quieter},
-    {fl, {mono, none}, quieter},
-    {fr, {fc, none}, quieter},
-    {fr, {mono, none}, quieter},
-    {fc, {mono, none}, 1},
-    {fc, {fl, fr}, quieter},
-    {rl, {sl, none}, 1},
-    {rl, {rc, none}, quieter},
-    {rl, {fl, none}, quieter},
-    {rl, {fc, none}, much_quieter},
-    {rl, {mono, none}, much_quieter},
-    {rr, {sr, none}, 1},
-    {rr, {rc, none}, quieter},
-    {rr, {fr, none}, quieter},
-    {rr, {fc, none}, much_quieter},
-    {rr, {mono, none}, much_quieter},
-    {sl, {rl, none}, 1},
-    {sl, {rc, none}, quieter},
-    {sl, {fl, none}, quieter},
-    {sl, {fc, none}, much_quieter},
-    {sl, {mono, none}, much_quieter},
-    {sr, {rr, none}, 1},
-    {sr, {rc, none}, quieter},
-    {sr, {fr, none}, quieter},
-    {sr, {fc, none}, much_quieter},
-    {sr, {mono, none}, much_quieter},
-    {rc, {rl, rr}, quieter},
-    {rc, {sl, sr}, quieter},
-    {rc, {fl, fr}, much_quieter},
-    {rc, {fc, none}, quieter},
-    {rc, {mono, none}, quieter},
+    {fl, {fc, none}, db3},   {fl, {mono, none}, db3}, {fr, {fc, none}, db3},   {fr, {mono, none}, db3},
+    {fc, {mono, none}, 1},   {fc, {fl, fr}, db3},     {rl, {sl, none}, 1},     {rl, {rc, none}, db3},
+    {rl, {fl, none}, db3},   {rl, {fc, none}, db6},   {rl, {mono, none}, db6}, {rr, {sr, none}, 1},
+    {rr, {rc, none}, db3},   {rr, {fr, none}, db3},   {rr, {fc, none}, db6},   {rr, {mono, none}, db6},
+    {sl, {rl, none}, 1},     {sl, {rc, none}, db3},   {sl, {fl, none}, db3},   {sl, {fc, none}, db6},
+    {sl, {mono, none}, db6}, {sr, {rr, none}, 1},     {sr, {rc, none}, db3},   {sr, {fr, none}, db3},
+    {sr, {fc, none}, db6},   {sr, {mono, none}, db6}, {rc, {rl, rr}, db3},     {rc, {sl, sr}, db3},
+    {rc, {fl, fr}, db6},     {rc, {fc, none}, db3},   {rc, {mono, none}, db3},
 };
 
 using Positions = std::span<const std::uint8_t>;
